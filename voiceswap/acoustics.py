@@ -1,0 +1,183 @@
+"""Log-mel spectra and fundamental frequency: the one place that makes them, with the one setting.
+
+Shapes: B batch, N samples, T frames, M mel bands. Frame ``i`` is centred on sample ``i * hop``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AcousticsConfig:
+    """The setting that every model stores; models whose settings differ refuse to work together."""
+
+    sample_rate: int = 24000
+    """Samples a second."""
+    n_fft: int = 1024
+    """Length of the Hann window and of the transform, in samples."""
+    hop: int = 256
+    """Samples between frames: 93.75 frames a second."""
+    n_mels: int = 80
+    """Mel bands on Slaney's scale with area normalization, as librosa's default."""
+    f_max: float = 8000.0
+    """Upper edge of the highest band, Hz; the lowest begins at 0."""
+    floor: float = 1e-5
+    """Magnitudes below this are raised to it before the natural logarithm."""
+    f0_min: float = 55.0
+    """Lowest fundamental that is looked for, Hz."""
+    f0_max: float = 500.0
+    """Highest, Hz."""
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.sample_rate / self.hop
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain values, for a checkpoint's header."""
+        return asdict(self)
+
+
+ACOUSTICS = AcousticsConfig()
+
+
+@dataclass(frozen=True)
+class Acoustics:
+    """What both verbs meet at: `mel` [M, T] natural log magnitudes, `f0` [T] in Hz, 0 where unvoiced."""
+
+    mel: Tensor
+    f0: Tensor
+
+
+@lru_cache(maxsize=4)
+def mel_filters(config: AcousticsConfig = ACOUSTICS) -> Tensor:
+    """The mel filter bank [M, n_fft // 2 + 1]."""
+    import librosa
+
+    bank = librosa.filters.mel(
+        sr=config.sample_rate, n_fft=config.n_fft, n_mels=config.n_mels, fmin=0.0, fmax=config.f_max
+    )
+    return torch.from_numpy(bank).float()
+
+
+def stft(wave: Tensor, n_fft: int = ACOUSTICS.n_fft, hop: int = ACOUSTICS.hop) -> Tensor:
+    """Centred complex Hann spectrum [B, n_fft // 2 + 1, T] of `wave` [B, N], T = N // hop + 1."""
+    window = torch.hann_window(n_fft, device=wave.device)
+    return torch.stft(wave, n_fft, hop, window=window, center=True, pad_mode="constant", return_complex=True)
+
+
+def mel_of_magnitude(magnitude: Tensor, config: AcousticsConfig = ACOUSTICS) -> Tensor:
+    """Log-mel [B, M, T] of STFT magnitudes [B, n_fft // 2 + 1, T]."""
+    bank = mel_filters(config).to(magnitude.device)
+    return torch.log(torch.clamp(bank @ magnitude, min=config.floor))
+
+
+def log_mel(wave: Tensor, config: AcousticsConfig = ACOUSTICS) -> Tensor:
+    """Natural-log mel magnitudes [B, M, T] of `wave` [B, N] in -1…1, T = N // hop + 1."""
+    return mel_of_magnitude(stft(wave, config.n_fft, config.hop).abs(), config)
+
+
+# Below are the constants of the pitch tracker, tuned against the exact F0 of synthetic speech
+# (benchmarks/f0.py): costs are in units of normalized correlation.
+_RATE = 8000  # correlation at 8 kHz: lags are refined by parabolas
+_WINDOW = 0.032  # seconds that are correlated with their shifted selves
+_CANDIDATES = 8
+_OCTAVE_COST = 0.015  # per octave, in favour of the higher of two equal peaks
+_JUMP_COST = 0.8  # per octave of change between frames
+_VOICING_COST = 0.22  # of a change between voiced and unvoiced
+_UNVOICED = 0.45  # correlation below which a frame had better be unvoiced
+_SILENCE_DB = -26.0  # frames this far below the loud ones lean towards unvoiced
+
+
+def _correlate(samples: np.ndarray, config: AcousticsConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Normalized cross-correlation [T, lags] at every frame, lag 0 first, and frame energies [T]."""
+    from scipy.signal import resample_poly
+
+    low = resample_poly(samples, _RATE, config.sample_rate).astype(np.float32)
+    frames = len(samples) // config.hop + 1
+    lags = int(np.ceil(_RATE / config.f0_min)) + 2
+    width = int(_WINDOW * _RATE)
+    span = width + lags
+    centres = np.round(np.arange(frames) * config.hop * _RATE / config.sample_rate).astype(np.int64)
+    padded = np.pad(low, (span, span))
+    before = width // 2 + _RATE // 400  # the pair of windows is centred for a lag of 200 Hz
+    view = np.lib.stride_tricks.sliding_window_view(padded, span)[centres + span - before]
+    view = view - view.mean(1, keepdims=True)
+    size = 1 << (span + width - 1).bit_length()
+    head = np.zeros_like(view)
+    head[:, :width] = view[:, :width]
+    spectrum = torch.fft.rfft(torch.from_numpy(np.ascontiguousarray(view)), n=size)
+    product = torch.fft.rfft(torch.from_numpy(head), n=size).conj() * spectrum
+    raw = torch.fft.irfft(product, n=size).numpy()[:, :lags]
+    power = np.cumsum(np.pad(view.astype(np.float64) ** 2, ((0, 0), (1, 0))), axis=1)
+    energy = power[:, width : width + lags] - power[:, :lags]
+    norm = np.sqrt(np.maximum(energy[:, :1] * energy, 0.0)) + 1e-4 * width * 1e-3
+    return (raw / norm).astype(np.float32), np.sqrt(np.maximum(energy[:, 0], 0.0) / width)
+
+
+def _candidates(correlation: np.ndarray, config: AcousticsConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The best peaks of each frame: their F0 [T, K] in Hz and strengths [T, K] (-1 where there is none)."""
+    low = int(_RATE / config.f0_max) + 1
+    body = correlation[:, low - 1 :]
+    left, mid, right = body[:, :-2], body[:, 1:-1], body[:, 2:]
+    peak = (mid > left) & (mid >= right) & (mid > 0.2)
+    bend = left - 2 * mid + right
+    offset = np.where(peak, 0.5 * (left - right) / np.where(bend == 0, -1.0, bend), 0.0)
+    height = mid - 0.25 * (left - right) * offset
+    f0 = _RATE / (np.arange(mid.shape[1]) + low + offset)
+    strength = np.where(peak, height + _OCTAVE_COST * np.log2(f0 / config.f0_min), -1.0)
+    best = np.argpartition(-strength, _CANDIDATES, axis=1)[:, :_CANDIDATES]
+    return np.take_along_axis(f0, best, 1), np.take_along_axis(strength, best, 1)
+
+
+def f0_track(samples: np.ndarray, config: AcousticsConfig = ACOUSTICS) -> np.ndarray:
+    """Fundamental frequency of `samples` [N] in Hz, 0 where unvoiced: float32 [T], T = N // hop + 1.
+
+    Peaks of the normalized cross-correlation, chosen over time by dynamic programming: Talkin,
+    "A robust algorithm for pitch tracking (RAPT)", 1995, with the costs of Boersma, 1993.
+    """
+    if len(samples) == 0:
+        return np.zeros(1, np.float32)
+    correlation, energy = _correlate(np.asarray(samples, np.float32), config)
+    f0, strength = _candidates(correlation, config)
+    loud = np.percentile(energy, 95) + 1e-9
+    quiet = np.clip((_SILENCE_DB - 20 * np.log10(energy / loud + 1e-9)) / 16, 0, 1)
+    # State 0 is unvoiced, the others the candidates of the frame.
+    reward = np.concatenate([np.full((len(f0), 1), _UNVOICED, np.float32) + quiet[:, None], strength], 1)
+    pitch = np.log2(np.concatenate([np.ones((len(f0), 1)), f0], 1))
+    score = reward[0].copy()
+    back = np.zeros(reward.shape, np.int64)
+    change = np.full((reward.shape[1],) * 2, 0.0)
+    for t in range(1, len(reward)):
+        np.abs(pitch[t - 1][:, None] - pitch[t][None, :], out=change)
+        change *= _JUMP_COST
+        change[0, 1:] = change[1:, 0] = _VOICING_COST
+        change[0, 0] = 0.0
+        total = score[:, None] - change
+        back[t] = total.argmax(0)
+        score = total.max(0) + reward[t]
+    path = np.zeros(len(reward), np.int64)
+    path[-1] = score.argmax()
+    for t in range(len(reward) - 1, 0, -1):
+        path[t - 1] = back[t][path[t]]
+    chosen = np.concatenate([np.zeros((len(f0), 1)), f0], 1)
+    return chosen[np.arange(len(path)), path].astype(np.float32)
+
+
+def pitch_statistics(log_f0: np.ndarray) -> tuple[float, float]:
+    """Median F0 in Hz and spread (standard deviation of ln F0 about it) of the voiced frames' ln F0 [T].
+
+    Frames more than 0.8 (14 semitones) away are taken for octave errors and do not count for the spread.
+    Under ten voiced frames give the middle of what people have: 150 Hz, 0.2.
+    """
+    if len(log_f0) < 10:
+        return 150.0, 0.2
+    median = float(np.median(log_f0))
+    near = log_f0[np.abs(log_f0 - median) < 0.8]
+    return float(np.exp(median)), float(np.clip(near.std(), 0.08, 0.45))

@@ -1,0 +1,332 @@
+"""Audio in: any file that libsndfile knows, at any rate, as mono float32; resampling, level, where speech is.
+
+N samples. Nothing here writes: :mod:`voiceswap.speech` is the only place that does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import ArrayLike, NDArray
+
+from voiceswap.errors import AudioError, OptionError
+
+SAMPLE_RATE = 24000
+"""The rate that everything works at, Hz."""
+MIN_RATE, MAX_RATE = 4000, 768_000
+"""Sample rates that are accepted, Hz."""
+MAX_CHANNELS = 32
+"""Channels that are mixed down at most."""
+MIN_SECONDS = 0.05
+"""Shorter audio holds no analysis window, and is refused."""
+MAX_SECONDS = 3600.0
+"""Longer audio is not read into memory at once."""
+
+Samples = NDArray[np.float32]
+Source = str | os.PathLike[str] | tuple[ArrayLike, int]
+"""A file, or samples [N], [N, channels] or [channels, N] with their rate in Hz."""
+
+_MAX_PEAK = 16.0  # floating-point audio that is hotter than +24 dBFS is integers in disguise
+_UNKNOWN_SIZE = 0x7FFF0000  # programs that write to a pipe promise this or more, as they cannot know
+_PROMISE = r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)"
+_STREAMS = ("MP3", "OGG")  # frames that stand for themselves: the header promises nothing exact
+
+
+def read(source: Source, *, sample_rate: int = SAMPLE_RATE) -> Samples:
+    """All of `source` as mono float32 [N] at `sample_rate` Hz, full scale ±1; channels are averaged.
+
+    A WAV, FLAC or other file with a length in its header must hold that length; MP3 and Ogg, made to be
+    streamed, are read as far as they go. Raises AudioError for anything that is not between 0.05 s and one
+    hour of finite audio; longer files go through `blocks`.
+    """
+    return np.concatenate(list(_pieces(source, sample_rate, MAX_SECONDS)))
+
+
+def blocks(source: Source, *, seconds: float, sample_rate: int = SAMPLE_RATE) -> Iterator[Samples]:
+    """Consecutive blocks [seconds * sample_rate] of `source`, the last one shorter.
+
+    Together they equal `read`, in the memory of a block, whatever the length of the file. Raises AudioError
+    as `read` does, but for length, and only when the block at fault is reached.
+    """
+    size = round(seconds * sample_rate) if isfinite(seconds) else 0
+    if size < 1:
+        raise OptionError(f"seconds={seconds}", "a block has one sample or more", "Give a positive length")
+    held: list[Samples] = []
+    count = 0
+    for piece in _pieces(source, sample_rate, None):
+        held.append(piece)
+        count += len(piece)
+        if count >= size:
+            joined = np.concatenate(held)
+            whole = count - count % size
+            yield from (joined[i : i + size] for i in range(0, whole, size))
+            held, count = [joined[whole:].copy()], count - whole
+    if count:
+        yield np.concatenate(held)
+
+
+def resample(samples: ArrayLike, rate_in: int, rate_out: int) -> Samples:
+    """`samples` [N] at `rate_in` Hz as float32 [N * rate_out / rate_in] at `rate_out` Hz.
+
+    Band-limited by SoX's resampler at its high quality (stop band below -120 dB, flat to 0.91 of the band).
+    """
+    _check_rate(rate_in, "the rate given")
+    _check_rate(rate_out, "the rate asked for")
+    mono = np.ascontiguousarray(samples, dtype=np.float32)
+    if rate_in == rate_out:
+        return mono
+    return np.asarray(soxr.resample(mono, rate_in, rate_out, quality="HQ"), np.float32)
+
+
+def level(samples: Samples, *, db: float = -20.0, sample_rate: int = SAMPLE_RATE) -> Samples:
+    """`samples` [N] scaled so that the loud frames (95th percentile of the RMS of 50 ms) lie at `db` dBFS.
+
+    Silence stays silence. Nothing is clipped: peaks may lie beyond ±1.
+    """
+    size = min(round(0.05 * sample_rate), max(len(samples), 1))
+    frames = samples[: len(samples) // size * size].reshape(-1, size)
+    if len(frames) == 0:
+        return samples
+    loud = float(np.percentile(np.sqrt(np.mean(frames.astype(np.float64) ** 2, axis=1)), 95))
+    if loud < 1e-6:
+        return samples
+    return (samples * (10 ** (db / 20) / loud)).astype(np.float32)
+
+
+def find_speech(samples: Samples, sample_rate: int = SAMPLE_RATE) -> list[tuple[float, float]]:
+    """Start and end of every stretch of speech in `samples` [N], in seconds, in order.
+
+    Energy of 30 ms every 10 ms, in dB, between the recording's own noise floor (10th percentile) and its
+    loud frames (95th). A stretch stays above 20 % of that range, but at most 40 dB below the loud frames,
+    and rises somewhere above 35 % (35 dB): the two thresholds keep it from flickering. Gaps under 0.3 s
+    (stop consonants) are closed, stretches under 0.1 s (clicks) dropped, and 0.05 s added on either side.
+    A recording that never rises above -60 dBFS, or varies by less than 6 dB (hum, hiss), has no speech.
+    """
+    hop = round(0.01 * sample_rate)
+    count = len(samples) // hop
+    if count < 3:
+        return []
+    frames = samples[: count * hop].reshape(count, hop)
+    # Powers are taken about the mean of the recording, as a DC offset is no sound; in parts, for memory.
+    mean = samples.mean()
+    parts = np.array_split(frames, count // 6000 + 1)
+    power = np.concatenate([np.mean(np.square(part - mean), axis=1, dtype=np.float64) for part in parts])
+    power = np.maximum(power, 1e-12)
+    db = 10 * np.log10(np.convolve(np.pad(power, 1, mode="edge"), np.ones(3) / 3, mode="valid"))
+    floor, loud = np.percentile(db, 10), np.percentile(db, 95)
+    if loud < -60 or loud - floor < 6:
+        return []
+    keep = max(floor + 0.2 * (loud - floor), loud - 40)
+    rise = max(floor + 0.35 * (loud - floor), loud - 35)
+    stretches = [(a, b) for a, b in _runs(db > keep) if db[a:b].max() > rise]
+    closed: list[tuple[int, int]] = []
+    for start, end in stretches:
+        if closed and start - closed[-1][1] < 30:
+            start = closed.pop()[0]
+        closed.append((start, end))
+    step, length = hop / sample_rate, len(samples) / sample_rate
+    return [
+        (max(0.0, start * step - 0.05), min(length, end * step + 0.05))
+        for start, end in closed
+        if end - start >= 10
+    ]
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Beginnings and ends (exclusive) of the runs of True."""
+    edges = np.flatnonzero(np.diff(np.pad(mask.astype(np.int8), 1)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _pieces(source: Source, sample_rate: int, max_seconds: float | None) -> Iterator[Samples]:
+    """Mono pieces of any length at `sample_rate`, checked; at most `max_seconds` of them."""
+    _check_rate(sample_rate, "the rate asked for")
+    if isinstance(source, tuple):
+        name = "the array"
+        rate, mono = _array(*source)
+        if max_seconds is not None:
+            _check_length(len(mono) / rate, max_seconds, name)
+        decoded: Iterator[Samples] = iter([mono])
+    elif isinstance(source, (str, os.PathLike)):
+        name = repr(os.fspath(source))
+        file = _open(Path(source), name)
+        rate, decoded = file.samplerate, _decode(file, max_seconds, name)
+    else:
+        raise AudioError(
+            f"a {type(source).__name__}", "audio is a path or (samples, rate)", "Give a path, or read(path)"
+        )
+    yield from _resampled(_checked(decoded, rate, name), rate, sample_rate)
+
+
+def _array(samples: ArrayLike, rate: int) -> tuple[int, Samples]:
+    """The rate, and mono float32 [N] of an array of integers or floats."""
+    _check_rate(rate, "the array's rate")
+    try:
+        array = np.asarray(samples)
+    except (TypeError, ValueError) as error:
+        raise AudioError(f"samples of {type(samples).__name__}", "samples are an array", str(error)) from None
+    if array.ndim == 2:
+        array = array if array.shape[1] <= array.shape[0] else array.T
+    if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= MAX_CHANNELS):
+        raise AudioError(
+            f"an array of shape {list(array.shape)}",
+            f"samples are [N], [N, channels] or [channels, N] with at most {MAX_CHANNELS} channels",
+            "Pass one recording at a time",
+        )
+    if array.dtype.kind == "i":
+        scaled = array.astype(np.float32) / -float(np.iinfo(array.dtype).min)
+    elif array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # infinity is reported with its place
+            scaled = array.astype(np.float32)
+    else:
+        raise AudioError(
+            f"samples of type {array.dtype}", "samples are floats in -1…1 or signed integers", "Convert them"
+        )
+    return int(rate), scaled if scaled.ndim == 1 else scaled.mean(axis=1)
+
+
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A file that is only read on.
+
+    soundfile seeks after every read of a file that it may seek in; in MP3 that loses the bits that a frame
+    borrows from those before it, which is heard as a click, and it stops at a length that is an estimate.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _open(path: Path, name: str) -> soundfile.SoundFile:
+    """`path` opened by libsndfile, its header checked."""
+    if path.is_dir():
+        raise AudioError(f"{name} is a directory", "audio is read from a file", "Name a file inside it")
+    if not path.exists():
+        raise AudioError(f"{name} does not exist", "audio is read from a file", "Check the path")
+    if not path.is_file():  # a pipe would block, a device never end
+        raise AudioError(f"{name} is a device or a pipe", "audio is read from a file", "Save it first")
+    if not os.access(path, os.R_OK):
+        raise AudioError(f"{name} may not be read", "audio is read from a file", "Change its permissions")
+    remedy = "Convert it to WAV or FLAC first, for example with ffmpeg"
+    try:
+        file = _Sequential(path)
+    except (soundfile.SoundFileError, TypeError, OSError) as error:  # a TypeError for headerless .raw
+        reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
+        raise AudioError(
+            f"{name} cannot be read as audio ({reason})", "WAV, FLAC, Ogg, Opus, MP3 and AIFF can", remedy
+        ) from None
+    try:
+        if file.format == "RAW":  # what libsndfile takes any bytes for, by the suffix alone
+            raise AudioError(f"{name} has no header", "audio says its own format", remedy)
+        _check_rate(file.samplerate, name)
+        if not 1 <= file.channels <= MAX_CHANNELS:
+            raise AudioError(
+                f"{name} has {file.channels} channels", f"1 to {MAX_CHANNELS} are mixed down", remedy
+            )
+        # libsndfile reads a cut file without a word, but notes what the header promised.
+        cut = re.search(_PROMISE, file.extra_info, re.MULTILINE)
+        if cut and int(cut[2]) < int(cut[1]) < _UNKNOWN_SIZE:
+            _cut(name, cut[1], cut[2], "bytes")
+    except AudioError:
+        file.close()
+        raise
+    return file
+
+
+def _decode(file: soundfile.SoundFile, max_seconds: float | None, name: str) -> Iterator[Samples]:
+    """Mono pieces of at most a second, at the file's rate."""
+    with file:
+        rate = file.samplerate
+        exact = file.format not in _STREAMS and file.frames < 2**62  # what a streamed FLAC says
+        if max_seconds is not None and exact:
+            _check_length(file.frames / rate, max_seconds, name)
+        size = max(256, min(rate, 2**18 // file.channels))
+        count = 0
+        while True:
+            try:
+                piece = file.read(size, dtype="float32", always_2d=True)
+            except soundfile.SoundFileError as error:
+                raise AudioError(
+                    f"{name} is damaged after {count / rate:.2f} s ({error})",
+                    "a file is read whole or not at all",
+                    "Fetch or export it again",
+                ) from None
+            if len(piece) == 0:
+                break
+            count += len(piece)
+            if max_seconds is not None:
+                _check_length(count / rate, max_seconds, name)
+            yield piece.mean(axis=1)
+        if exact and count < file.frames:
+            _cut(name, file.frames, count, "samples")
+
+
+def _checked(pieces: Iterable[Samples], rate: int, name: str) -> Iterator[Samples]:
+    """`pieces`, each finite and of a sane level, together long enough."""
+    count = 0
+    for piece in pieces:
+        peak = float(np.abs(piece).max(initial=0.0))  # NaN if any sample is
+        if not isfinite(peak):
+            at = (count + int(np.argmin(np.isfinite(piece)))) / rate
+            raise AudioError(
+                f"{name} has a sample that is NaN or infinite at {at:.3f} s",
+                "samples are finite",
+                "Export it again, or cut that part out",
+            )
+        if peak > _MAX_PEAK:
+            raise AudioError(
+                f"{name} has a sample of size {peak:.0f}",
+                "floating-point samples lie in -1…1",
+                "Divide them by full scale, for 16-bit numbers 32768",
+            )
+        count += len(piece)
+        yield piece
+    if count < MIN_SECONDS * rate:
+        raise AudioError(
+            f"{name} has {count} sample{'' if count == 1 else 's'} ({count / rate:.3f} s)",
+            f"audio lasts at least {MIN_SECONDS} s",
+            "Check the recording",
+        )
+
+
+def _resampled(pieces: Iterable[Samples], rate_in: int, rate_out: int) -> Iterator[Samples]:
+    """`pieces` at another rate, sample by sample what resampling all at once gives."""
+    if rate_in == rate_out:
+        yield from pieces
+        return
+    stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
+    for piece in pieces:
+        yield stream.resample_chunk(np.ascontiguousarray(piece))
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _check_rate(rate: int, name: str) -> None:
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(
+            f"{name} has {rate} samples a second" if name.startswith("'") else f"{name} is {rate} Hz",
+            f"rates lie between {MIN_RATE} and {MAX_RATE} Hz",
+            "Resample it first, or correct its header",
+        )
+
+
+def _check_length(seconds: float, max_seconds: float, name: str) -> None:
+    if seconds > max_seconds:
+        raise AudioError(
+            f"{name} lasts {seconds:.0f} s or more",
+            f"at most {max_seconds:.0f} s are read into memory at once",
+            "Convert it to a file, which is done as a stream, or cut it",
+        )
+
+
+def _cut(name: str, promised: int | str, found: int | str, unit: str) -> None:
+    raise AudioError(
+        f"{name} ends after {found} of the {promised} {unit} that its header promises",
+        "a file is read whole or not at all",
+        "Fetch or export it again",
+    )

@@ -1,0 +1,63 @@
+"""Output files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from voiceswap.errors import OutputError
+
+
+def check_output(path: Path, *, force: bool = False) -> None:
+    """Raises OutputError if a file cannot be put at `path`, or stands there and `force` is not set."""
+    name = repr(str(path))
+    if path.is_dir():
+        raise OutputError(f"{name} is a directory", "an output is a file", "Give a file name in it")
+    if not path.parent.is_dir():
+        raise OutputError(
+            f"{str(path.parent)!r} is not a directory", "an output goes into one that exists", "Make it first"
+        )
+    if path.exists() and not path.is_file():  # replacing a device would break the machine
+        raise OutputError(f"{name} is a device or a pipe", "an output is a file", "Give a file name")
+    if path.exists() and not force:
+        raise OutputError(
+            f"{name} exists already", "an output is not overwritten unasked", "Use another name, or force"
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{str(path.parent)!r} may not be written to", "outputs need a directory that may", "Use another"
+        )
+
+
+@contextmanager
+def replacing(path: Path, *, force: bool = False) -> Iterator[Path]:
+    """A temporary path beside `path`: moved onto it when the block ends well, removed when it does not.
+
+    Raises OutputError as `check_output` does, before the block and after it. Errors in the block pass.
+    """
+    check_output(path, force=force)
+    # Beside, because a move between file systems is a copy; not by tempfile, whose files are private.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        yield temporary
+        check_output(path, force=force)  # a long piece of work may have been overtaken
+        with refusals(path):
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Makes an OutputError of what the system has against writing to `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{str(path)!r} could not be written ({error.strerror or error})",
+            "an output needs room and permission",
+            "Free some space, or write elsewhere",
+        ) from error

@@ -1,0 +1,94 @@
+"""Converter: what was said, how high and how loud, and another speaker, to a log-mel.
+
+An autoencoder whose bottleneck is phonetic: the PhoneRecognizer's content passes a narrow layer without
+knowledge of any speaker, and the decoder, of the Synthesizer's kind, puts the target speaker in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from voiceswap.models.phone_recognizer import CLASSES
+from voiceswap.nn.blocks import ConvNeXt
+from voiceswap.nn.decoder import Decoder, SpeakerCondition
+
+
+@dataclass(frozen=True)
+class ConverterConfig:
+    """Sizes of the network; `bottleneck` is what the content may pass through, a frame pair."""
+
+    content: int = 192
+    bottleneck: int = 48
+    channels: int = 256
+    encoder_blocks: int = 2
+    decoder_blocks: int = 6
+    expansion: int = 3
+    condition: int = 128
+    speaker: int = 192
+
+
+SIZES = {
+    "tiny": ConverterConfig(
+        content=16, bottleneck=8, channels=32, encoder_blocks=1, decoder_blocks=1, condition=16
+    ),
+    "base": ConverterConfig(),
+    "large": ConverterConfig(bottleneck=64, channels=512, encoder_blocks=3, decoder_blocks=10, condition=256),
+}
+
+
+class Converter(nn.Module):
+    """content [B, ceil(T / 2), C], logits [B, ceil(T / 2), CLASSES], f0, loudness [B, T] → mel [B, M, T]."""
+
+    kind = "converter"
+
+    def __init__(self, config: ConverterConfig | None = None) -> None:
+        super().__init__()
+        self.config = c = config or ConverterConfig()
+        self.squeeze = nn.Linear(c.content, c.bottleneck)
+        self.encoder = ConvNeXt(
+            c.bottleneck + CLASSES,
+            c.channels,
+            channels=c.channels,
+            blocks=c.encoder_blocks,
+            expansion=c.expansion,
+        )
+        self.speaker = SpeakerCondition(c.speaker, c.condition)
+        self.decoder = Decoder(
+            c.channels + 1,
+            channels=c.channels,
+            blocks=c.decoder_blocks,
+            expansion=c.expansion,
+            condition=c.condition,
+        )
+
+    def encode(self, content: Tensor, logits: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The bottleneck, widened again, at the rate of frames: [B, 2 * ceil(T / 2), channels]."""
+        narrow = torch.tanh(self.squeeze(content))
+        x = self.encoder(torch.cat([narrow, logits.softmax(-1)], -1), mask)
+        return x.repeat_interleave(2, 1)
+
+    def forward(
+        self,
+        content: Tensor,
+        logits: Tensor,
+        f0: Tensor,
+        loudness: Tensor,
+        speaker: Tensor,
+        quality: Tensor,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """`f0` in Hz of the wanted sound, `loudness` as below, `quality` [B], `mask` [B, T, 1]."""
+        frames = f0.shape[1]
+        hidden = self.encode(content, logits)[:, :frames]
+        hidden = torch.cat([hidden, loudness.unsqueeze(-1)], -1)
+        return self.decoder(hidden, f0, self.speaker(speaker, quality), mask)
+
+
+def loudness_of(mel: Tensor) -> Tensor:
+    """Loudness [B, T] of log-mels [B, M, T]: the mean of the bands below 5.5 kHz, smoothed over 5 frames."""
+    level = (mel[:, :70].mean(1) + 5) / 2
+    return F.avg_pool1d(F.pad(level[:, None], (2, 2), mode="replicate"), 5, 1)[:, 0]

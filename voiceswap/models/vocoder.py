@@ -1,0 +1,131 @@
+"""Vocoder: log-mel and F0 to a waveform by filtering pulses and noise in the STFT domain.
+
+The harmonic-plus-noise model (Stylianou, 2001) with neural filters: a pulse train that follows F0 and white
+noise are transformed; a ConvNeXt stack (Siuzdak, "Vocos", 2023) predicts a magnitude and a phase for the
+one and a magnitude for the other. Magnitudes start where the mel itself puts them (as FreeV's pseudo-inverse
+does: Lv et al., 2024), so training only has to correct them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from voiceswap.acoustics import ACOUSTICS, mel_filters, mel_of_magnitude, stft
+from voiceswap.nn.blocks import ConvNeXt
+
+_PULSE_LEVEL = 0.02  # amplitude of one harmonic of the source
+_NOISE_LEVEL = 0.1
+
+
+@dataclass(frozen=True)
+class VocoderConfig:
+    """Sizes of the filter network."""
+
+    channels: int = 256
+    blocks: int = 6
+    expansion: int = 3
+
+
+SIZES = {
+    "tiny": VocoderConfig(channels=32, blocks=1),
+    "base": VocoderConfig(),
+    "large": VocoderConfig(channels=512, blocks=8),
+}
+
+
+def pulses(f0: Tensor) -> Tensor:
+    """Band-limited pulse train [B, (T - 1) * hop] of `f0` [B, T] (Hz, 0 unvoiced): harmonics below 11 kHz.
+
+    They are summed in closed form (Dirichlet's kernel); phase is continuous through voiced runs.
+    """
+    batch, frames = f0.shape
+    voiced = (f0 > 0).to(f0.dtype)
+    index = torch.arange(frames, device=f0.device).expand(batch, -1)
+    last = torch.where(f0 > 0, index, torch.zeros_like(index)).cummax(1).values
+    held = torch.gather(f0, 1, last)  # unvoiced frames go on with the pitch before them
+    held = torch.where(held > 0, held, torch.full_like(held, 120.0))
+    samples = (frames - 1) * ACOUSTICS.hop
+
+    def stretch(x: Tensor) -> Tensor:
+        return F.interpolate(x[:, None], size=samples + 1, mode="linear", align_corners=True)[:, 0, :samples]
+
+    hz = stretch(held)
+    turn = torch.cumsum(hz.double() / ACOUSTICS.sample_rate, 1)
+    theta = ((turn - turn.floor()) * (2 * torch.pi)).to(f0.dtype)
+    harmonics = torch.floor(11000.0 / hz)
+    half = torch.sin(theta / 2)
+    train = torch.where(
+        half.abs() < 1e-4, harmonics, torch.sin((harmonics + 0.5) * theta) / (2 * half + 1e-9) - 0.5
+    )
+    return train * stretch(voiced) * _PULSE_LEVEL
+
+
+def _bands_to_bins() -> Tensor:
+    """Linear interpolation [bins, M] from mel-band centres to STFT bins, held constant beyond the ends."""
+    bank = mel_filters()
+    bins = bank.shape[1]
+    centres = (bank * torch.arange(bins)).sum(1) / bank.sum(1)
+    position = torch.arange(bins).float()
+    upper = torch.searchsorted(centres, position).clamp(1, len(centres) - 1)
+    low, high = centres[upper - 1], centres[upper]
+    weight = ((position - low) / (high - low)).clamp(0, 1)
+    matrix = torch.zeros(bins, len(centres))
+    matrix[torch.arange(bins), upper - 1] = 1 - weight
+    matrix[torch.arange(bins), upper] += weight
+    return matrix
+
+
+class Vocoder(nn.Module):
+    """mel [B, M, T], f0 [B, T] → waveform [B, (T - 1) * hop]."""
+
+    kind = "vocoder"
+    bands_to_bins: Tensor
+    noise_mel: Tensor
+
+    def __init__(self, config: VocoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or VocoderConfig()
+        self.bins = ACOUSTICS.n_fft // 2 + 1
+        self.filter = ConvNeXt(
+            2 * ACOUSTICS.n_mels + 2,
+            3 * self.bins,
+            channels=self.config.channels,
+            blocks=self.config.blocks,
+            expansion=self.config.expansion,
+        )
+        nn.init.normal_(self.filter.leave.weight, std=1e-3)
+        nn.init.zeros_(self.filter.leave.bias)
+        self.register_buffer("bands_to_bins", _bands_to_bins(), persistent=False)
+        bank = mel_filters()
+        # A flat noise spectrum's mel, so that the noise filter starts at the mel's own level.
+        flat = torch.log(bank.sum(1) * (ACOUSTICS.n_fft * 3 / 8) ** 0.5 * _NOISE_LEVEL * 0.886)
+        self.register_buffer("noise_mel", flat, persistent=False)
+
+    def forward(
+        self, mel: Tensor, f0: Tensor, noise: Tensor | None = None, pulse: Tensor | None = None
+    ) -> Tensor:
+        """`noise` (standard normal) and `pulse` (of `pulses`) [B, (T - 1) * hop] may be given.
+
+        Parts of a long utterance then go together without a seam.
+        """
+        pulse = pulses(f0) if pulse is None else pulse
+        noise = torch.randn_like(pulse) if noise is None else noise
+        harmonic, white = stft(pulse), stft(noise * _NOISE_LEVEL)
+        source = mel_of_magnitude(harmonic.abs())
+        voiced = (f0 > 0).to(mel.dtype)[:, None]
+        start_harmonic = (mel - source).clamp(-6, 12) * voiced - 12 * (1 - voiced)
+        ramp = torch.linspace(-3.0, 0.0, mel.shape[1], device=mel.device)[None, :, None]
+        start_noise = mel - self.noise_mel[None, :, None] + ramp * voiced
+        pitch = torch.log(f0.clamp(min=50.0) / 150.0)[:, None] * voiced
+        features = torch.cat([(mel + 5) / 3, (source + 5) / 3, pitch, voiced], 1)
+        gain, phase, breath = self.filter(features.transpose(1, 2)).transpose(1, 2).chunk(3, 1)
+        gain = gain + self.bands_to_bins @ start_harmonic
+        breath = breath + self.bands_to_bins @ start_noise
+        spectrum = harmonic * torch.polar(torch.exp(gain.clamp(max=10.0)), phase)
+        spectrum = spectrum + white * torch.exp(breath.clamp(max=10.0))
+        window = torch.hann_window(ACOUSTICS.n_fft, device=mel.device)
+        return torch.istft(spectrum, ACOUSTICS.n_fft, ACOUSTICS.hop, window=window, length=pulse.shape[1])

@@ -1,0 +1,89 @@
+"""One conditioned ConvNeXt block serves every model. Tensors are [B, T, C]: batch, frames, channels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution over time, layer norm, FiLM, pointwise MLP with SiLU, residual.
+
+    Liu et al., "A ConvNet for the 2020s", 2022; FiLM: Perez et al., 2018. SiLU instead of GELU because it
+    costs half as much on a CPU. Without a condition (`condition` 0) there is no FiLM.
+    """
+
+    def __init__(
+        self, channels: int, *, kernel: int = 7, expansion: int = 3, condition: int = 0, dilation: int = 1
+    ) -> None:
+        super().__init__()
+        self.padding = kernel // 2 * dilation
+        self.dilation = dilation
+        self.depthwise = nn.Conv2d(channels, channels, (1, kernel), groups=channels)
+        self.norm = nn.LayerNorm(channels)
+        self.film = nn.Linear(condition, 2 * channels) if condition else None
+        if self.film is not None:
+            nn.init.normal_(self.film.weight, std=0.02)
+            nn.init.zeros_(self.film.bias)
+        self.widen = nn.Linear(channels, expansion * channels)
+        self.narrow = nn.Linear(expansion * channels, channels)
+        self.scale = nn.Parameter(torch.full((channels,), 0.3))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """[B, T, C] → the same; `mask` [B, T, 1] is 1 where there is sound, `condition` [B, condition]."""
+        # A contiguous [B, T, C] is a channels-last image of height 1, which convolves three times as fast.
+        image = x.transpose(1, 2).unsqueeze(2)
+        conv = self.depthwise
+        y = F.conv2d(image, conv.weight, conv.bias, 1, (0, self.padding), (1, self.dilation), conv.groups)
+        y = self.norm(y.squeeze(2).transpose(1, 2))
+        if self.film is not None and condition is not None:
+            gain, shift = self.film(condition).unsqueeze(1).chunk(2, -1)
+            y = torch.addcmul(shift, y, 1 + gain)
+        y = x + self.scale * self.narrow(F.silu(self.widen(y)))
+        return y if mask is None else y * mask
+
+
+class ConvNeXt(nn.Module):
+    """A stack of blocks with a projection in, a last norm, and a projection out."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        channels: int,
+        blocks: int,
+        kernel: int = 7,
+        expansion: int = 3,
+        condition: int = 0,
+        dilations: tuple[int, ...] = (1,),
+    ) -> None:
+        super().__init__()
+        self.enter = nn.Linear(inputs, channels)
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(
+                channels,
+                kernel=kernel,
+                expansion=expansion,
+                condition=condition,
+                dilation=dilations[i % len(dilations)],
+            )
+            for i in range(blocks)
+        )
+        self.norm = nn.LayerNorm(channels)
+        self.leave = nn.Linear(channels, outputs)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """[B, T, inputs] → [B, T, outputs]."""
+        x = self.enter(x)
+        if mask is not None:
+            x = x * mask
+        for block in self.blocks:
+            x = block(x, mask, condition)
+        return self.leave(self.norm(x))
+
+
+def lengths_to_mask(lengths: Tensor, total: int) -> Tensor:
+    """[B] lengths → [B, total, 1] of ones within and zeros beyond them."""
+    return (torch.arange(total, device=lengths.device)[None] < lengths[:, None]).float().unsqueeze(-1)

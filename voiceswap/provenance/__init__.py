@@ -1,0 +1,30 @@
+"""Where speech comes from: who consented to the voice, and what was made with it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from voiceswap import __version__
+from voiceswap.provenance.consent import Consent
+
+__all__ = ["Consent", "Provenance"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What made a piece of speech."""
+
+    verb: str
+    """``speak`` or ``convert``."""
+    voice: str
+    """Name of the voice."""
+    consent: str | None
+    """`Consent.digest` of the voice, None if it is built in."""
+    weights: str
+    """Hash of the weights."""
+    made_by: str = "voiceswap"
+    version: str = __version__
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Plain values, for a manifest."""
+        return asdict(self)

@@ -1,0 +1,172 @@
+"""Text to what is spoken: `sentences` cuts text of any length into pieces with their phonemes and pauses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from voiceswap.errors import TextError
+from voiceswap.text.lexicon import COUNTED, DAYS, MONTH, SHORTENED, TITLES
+from voiceswap.text.normalize import INLINE, check, normalize
+from voiceswap.text.phonemes import BOUNDARY, FIRST_PHONE, INVENTORY, Phonemes, make, parse, phonemize
+
+__all__ = ["INVENTORY", "LONGEST", "Phonemes", "Sentence", "normalize", "parse", "phonemize", "sentences"]
+
+LONGEST = 200
+"""No piece has more phonemes than this (boundaries and punctuation counted)."""
+
+SPLIT_PAUSE, SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.1, 0.35, 0.7  # seconds
+
+_READ_AT_ONCE = 2000  # characters normalized together: bounds memory and the wait for the first sentence
+_INLINE = r"\[\[.*?\]\]"
+_PARAGRAPH = r"\n[ \t\r\f\v]*\n\s*|\n(?=[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])"
+# Not after an abbreviation or an initial: what stands here is cut before its periods are understood.
+_SHORT = "|".join((*TITLES, *COUNTED, *SHORTENED, *MONTH, *DAYS, "St", "Dr", "[A-Za-z]"))
+_CERTAIN_END = rf"\b(?!(?:{_SHORT})\.)\w+[.!?][\"')\]”’]*\s+(?=[A-Z\"'“‘(\[])"
+# After a period always (abbreviations have gone by then); after ? ! … not inside a sentence: "What?" he said.
+_SENTENCE_END = r"(?<=\.)(?<!\.\.)\s+|(?:(?<=[!?])|(?<=\.\.\.))\s+(?![a-z])"
+_CONJUNCTION = (
+    "and|but|or|nor|so|yet|because|although|though|while|when|where|which|who|that|if|unless|until|since|as"
+)
+_CUTS = (r"(?<=[,;:.!?])\s+", rf"\s+(?=(?:{_CONJUNCTION})\b)", r"\s+", rf"(?={_INLINE})|(?<=\]\])")
+_MARKS = re.compile(r"[\s,.!?;:]+")
+_LETTER_A = re.compile(r"\bA(?= (?:[A-Z]\b|and [A-Z]\b))|(?<=\b[A-Z] )A\b")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A piece of text to speak in one go: spoken words, their phonemes, seconds of silence after it."""
+
+    text: str
+    phonemes: Phonemes
+    pause: float
+
+
+def sentences(text: str, language: str = "en") -> Iterator[Sentence]:
+    """Cut text into sentences, each of at most `LONGEST` phonemes, made one at a time as they are asked for.
+
+    Sentences that are too long are cut at punctuation, then before conjunctions, then between words; no word
+    is left out. Phonemes between ``[[ ]]`` are taken as written and need no eSpeak. The whole text is checked
+    before the first sentence is made, so that an error comes before any sound.
+
+    Errors: those of `normalize`, raised by the call itself.
+    """
+    check(text, language)
+    return _sentences(text, language)
+
+
+def _sentences(text: str, language: str) -> Iterator[Sentence]:
+    waiting: tuple[str, float] | None = None  # one behind, since the last piece has no pause
+    for spoken, pause in _spoken(text):
+        if waiting is not None:
+            yield from _said(*waiting, language)
+        waiting = spoken, pause
+    if waiting is None:
+        raise TextError(
+            f"text {text[:40]!r}", "it has nothing that can be spoken", "give it at least one word"
+        )
+    yield from _said(waiting[0], 0.0, language)
+
+
+def _said(spoken: str, pause: float, language: str) -> Iterator[Sentence]:
+    pieces = _pieces(spoken, language)
+    for number, (piece, phonemes) in enumerate(pieces, start=1):
+        yield Sentence(piece, phonemes, pause if number == len(pieces) else SPLIT_PAUSE)
+
+
+def _spoken(text: str) -> Iterator[tuple[str, float]]:
+    """Normalized sentences, each with the pause after it."""
+    for chunk, pause in _chunks(text):
+        try:
+            spoken = normalize(chunk)
+        except TextError:  # a line of asterisks, say; check() has refused whatever cannot be read
+            continue
+        start = 0
+        for end, after in _outside(_SENTENCE_END, spoken):
+            yield spoken[start:end], SENTENCE_PAUSE
+            start = after
+        yield spoken[start:], pause
+
+
+def _outside(pattern: str, text: str, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+    """Where the pattern lies in the text (or a stretch of it), leaving out what is inside of [[ ]]."""
+    found = re.compile(f"({pattern})|{_INLINE}", re.DOTALL)
+    stop = len(text) if stop is None else stop
+    return (match.span() for match in found.finditer(text, start, stop) if match[1] is not None)
+
+
+def _chunks(text: str) -> Iterator[tuple[str, float]]:
+    """Written text in runs of bounded length that end with a paragraph, a certain sentence, or a word at least."""
+    start = 0
+    for stop, after in chain(_outside(_PARAGRAPH, text), [(len(text), len(text))]):
+        while stop - start > _READ_AT_ONCE:
+            cut, pause = _cut(text, start)
+            yield text[start:cut], pause
+            start = cut
+        yield text[start:stop], PARAGRAPH_PAUSE
+        start = after
+
+
+def _cut(text: str, start: int) -> tuple[int, float]:
+    """A place to cut at most `_READ_AT_ONCE` characters on, and the pause there."""
+    stop = start + _READ_AT_ONCE
+    opened = text.rfind("[[", start, stop + 1)
+    if opened >= 0 and text.find("]]", opened, stop) < 0:
+        if opened == start:
+            return text.index("]]", start) + 2, SPLIT_PAUSE
+        stop = opened
+    for pattern, pause in ((_CERTAIN_END, SENTENCE_PAUSE), (r"\s+", SPLIT_PAUSE)):
+        ends = [end for _, end in _outside(pattern, text, start, stop)]
+        if ends:
+            return ends[-1], pause
+    return stop, SPLIT_PAUSE
+
+
+def _pieces(spoken: str, language: str) -> list[tuple[str, Phonemes]]:
+    """The sentence in pieces of at most `LONGEST` phonemes, halved until they fit."""
+    if len(INLINE.sub("", spoken)) <= 2 * LONGEST:
+        phonemes = _phonemes(spoken, language)
+        if len(phonemes) <= LONGEST:
+            return [(spoken, phonemes)]
+    return [piece for half in _halves(spoken) for piece in _pieces(half, language)]
+
+
+def _halves(spoken: str) -> tuple[str, str]:
+    """Cut near the middle, at the best kind of place there is."""
+    middle = len(spoken) / 2
+    for pattern in _CUTS:
+        near = min(_outside(pattern, spoken), key=lambda span: abs(span[0] - middle), default=(0, 0))
+        if near[0] and near[1] < len(spoken) and (pattern in _CUTS[2:] or abs(near[0] - middle) < middle / 2):
+            return spoken[: near[0]], spoken[near[1] :]
+    inline = INLINE.fullmatch(spoken)
+    if inline:
+        symbols = str(parse(inline[1])).split()
+        half = len(symbols) // 2
+        return f"[[{' '.join(symbols[:half])}]]", f"[[{' '.join(symbols[half:])}]]"
+    return spoken[: len(spoken) // 2], spoken[len(spoken) // 2 :]
+
+
+def _phonemes(spoken: str, language: str) -> Phonemes:
+    """Phonemes of normalized text, those inside of [[ ]] as they are written."""
+    parts: list[Phonemes] = []
+    start = 0
+    for inline in INLINE.finditer(spoken):
+        parts += [*_words(spoken[start : inline.start()], language), parse(inline[1])]
+        start = inline.end()
+    parts += _words(spoken[start:], language)
+    joined = parts[0]
+    for part in parts[1:]:
+        mark = BOUNDARY if part.ids[0] >= FIRST_PHONE else ""
+        joined += make([mark]) + part if mark else part
+    return joined
+
+
+def _words(spoken: str, language: str) -> list[Phonemes]:
+    """Phonemes of the words between inline phonemes, punctuation that stands before them first."""
+    marks = _MARKS.match(spoken)
+    words = spoken[marks.end() :] if marks else spoken
+    before = "…" if marks and "..." in marks[0] else marks[0].strip()[:1] if marks else ""
+    said = _LETTER_A.sub("eigh", words)  # eSpeak takes the letter in A T and T for the article
+    return ([make([before])] if before else []) + ([phonemize(said, language)] if words else [])

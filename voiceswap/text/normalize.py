@@ -1,0 +1,329 @@
+"""Written English to the words an American reader says: nothing is left that is not a word or a pause.
+
+`normalize` cleans the characters, then speaks addresses (e-mail, web, files), abbreviations, numbers
+(`voiceswap.text.numbers`), signs and acronyms, in this order, since each writes what the next must not see.
+``[[ … ]]`` holds phonemes and passes through untouched.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from voiceswap.errors import OptionError, PhonemeError, TextError
+from voiceswap.text import lexicon
+from voiceswap.text.lexicon import STARTERS
+from voiceswap.text.numbers import in_pairs, one_by_one, speak_numbers
+from voiceswap.text.phonemes import parse
+
+LANGUAGES = ("en",)
+"""Languages whose numbers and abbreviations are known."""
+
+INLINE = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
+_HELD = "\ue000"  # stands for one [[ … ]] while rules run; private use, so no text holds it after cleaning
+Match = re.Match[str]
+
+
+def normalize(text: str, language: str = "en") -> str:
+    """Spoken words, with punctuation, of written text; idempotent on its own output.
+
+    Words keep their case, but shouted ones (``STOP THAT``) are lowered; spelled letters stand apart as
+    capitals (``F B I``). Emoji and decoration are dropped; ``[[ … ]]`` is kept as it is.
+
+    Errors: `TextError` for a non-string, for text without a word, and for a word in a script that cannot be
+    read as English (naming it: nothing is skipped silently); `PhonemeError` for an unclosed ``[[`` or a
+    symbol inside that is no phoneme; `OptionError` for a language that is not supported.
+    """
+    check(text, language)
+    spoken = _normalize(text)
+    if not re.search(r"\w|\[\[", spoken):
+        raise _wordless(text)
+    return spoken
+
+
+def check(text: str, language: str = "en") -> None:
+    """Raise what `normalize` would raise for any part of the text, in one quick pass."""
+    if not isinstance(text, str):
+        raise TextError(
+            f"text of type {type(text).__name__}", "text must be a str", "pass a string of words to say"
+        )
+    if language not in LANGUAGES:
+        raise OptionError(f"language {language!r}", "its numbers and abbreviations are not known",
+                          f"choose one of {', '.join(LANGUAGES)}")  # fmt: skip
+    if not text.strip():
+        raise TextError(f"text {text[:20]!r}", "it is empty or blank", "give it at least one word")
+    for inline in INLINE.finditer(text):
+        if not inline[1].strip() or not parse(inline[1]).sounds:
+            raise PhonemeError(inline[0][:40], "there is no sound between the brackets",
+                               "write phonemes separated by blanks, such as [[h ə l ˈoʊ]]")  # fmt: skip
+    plain = INLINE.sub(" word ", text)
+    if "[[" in plain:
+        at = plain.index("[[")
+        raise PhonemeError(f"text {plain[at : at + 40]!r}", "[[ opens phonemes and is never closed by ]]",
+                           "close it, or leave a blank between the two brackets")  # fmt: skip
+    has_words = False
+    for part in re.finditer(r"\S.{0,4000}\S*", plain, re.DOTALL):  # in parts: a long text is not held twice
+        cleaned = _clean(part[0])
+        foreign = next((word for word in re.finditer(r"[^\W\d_]+", cleaned) if _unreadable(word[0])), None)
+        if foreign:
+            raise TextError(f"word {foreign[0][:40]!r}", "it is in a script that cannot be read as English",
+                            "write it in Latin letters, as phonemes between [[ ]], or leave it out")  # fmt: skip
+        has_words = has_words or bool(re.search(r"[^\W_]|[%°$£€¥&+=@∞√]", cleaned))
+    if not has_words:
+        raise _wordless(text)
+
+
+def _wordless(text: str) -> TextError:
+    return TextError(
+        f"text {text[:40]!r}", "it has only punctuation or pictures", "give it at least one word"
+    )
+
+
+def _normalize(text: str) -> str:
+    held = [match[0] for match in INLINE.finditer(text)]
+    text = _clean(INLINE.sub(lambda match: _HELD, text.replace(_HELD, " ")))
+    for step in _STEPS:
+        text = step(text)
+    waiting = iter(held)
+    return re.sub(_HELD, lambda match: next(waiting), text)
+
+
+# --- characters
+
+_TRANSLATED = {ord(char): to for char, to in {
+    "‘": "'", "’": "'", "‛": "'", "ʼ": "'", "ʻ": "'", "`": "'", "´": "'", "′": "'", "“": '"', "”": '"', "„": '"',
+    "«": '"', "»": '"', "″": '"', "−": "-", "‐": "-", "‑": "-", "‒": "-", "—": " — ", "―": " — ", "™": "", "®": "",
+    "℠": "", "№": "No. ", "⁄": "/", "∕": "/", "·": " ", "•": " ", "Ω": "Ω", "\u00ad": "", "\ufeff": "",
+    "\u200b": "", "\u2060": "", "¿": "", "¡": "", "。": ". ", "、": ", ",
+}.items()}  # fmt: skip
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_KEPT_SIGNS = set("°©+<=>|~±×÷√∞≈≠≤≥→^$£€¥¢₹₩₽₺₴₪₫₦₱฿₿%‰&@#*/\\§_'\"-–—.,!?;:()[]{}…") | {_HELD}
+
+
+def _clean(text: str) -> str:
+    """One spelling for every sign and digit; pictures and controls gone; blanks single."""
+    text = re.sub("‘([^‘’]*)’(?!\\w)", r"\1", text).translate(_TRANSLATED)
+    if not text.isascii():
+        text = re.sub("[⁰¹²³⁴-⁹⁻]+", lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
+        text = re.sub("(?<=[0-9])(?=[¼-¾⅐-⅞])", " ", text)
+        text = unicodedata.normalize("NFKC", text).translate(_TRANSLATED)
+        text = "".join(char if char.isascii() else _letter(char) for char in text)
+    text = re.sub(r"(?<=\d) ?– ?(?=[\d$£€¥])", "-", text)
+    text = re.sub(r"(?<=[\w.%]) ?– ?(?=[$£€¥]?\d)", " to ", text).replace("–", " — ").replace("--", " — ")
+    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text.replace("…", "...")).strip()
+
+
+def _letter(char: str) -> str:
+    """A character outside of ASCII as the rules know it: digits plain, rare accents removed, pictures dropped."""
+    if char in _KEPT_SIGNS:
+        return char
+    kind = unicodedata.category(char)
+    if kind[0] == "N":
+        value = unicodedata.digit(char, None)
+        return " " if value is None else str(value)
+    if kind[0] == "L":
+        base = unicodedata.normalize("NFKD", char)[0]
+        return base if base.isascii() and base.isalpha() and char > "\u017f" else char
+    return "" if kind in ("Mn", "Me", "Cf", "Sk") else " "
+
+
+def _unreadable(word: str) -> bool:
+    if word.isascii() or word.lower() in lexicon.GREEK or word in lexicon.UNITS:
+        return False
+    return any(char > "\u017f" for char in word)
+
+
+# --- addresses
+
+_TAIL = r"(?:[/?#][^\s<>\"()]*)?"
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_URL = re.compile(r"\b(?:(?:https?|ftp)://|www\.)[^\s<>\"()]+")
+_DOMAIN = re.compile(
+    rf"(?<![\w.-])(?:[\w-]+\.)+(?:{'|'.join(lexicon.DOMAINS)})(?![\w-]|\.\w)(?::\d+)?{_TAIL}"
+)
+_FILE = re.compile(rf"(?<![\w.-])(?:[\w-]+\.)+(?:{'|'.join(lexicon.FILE_TYPES)})(?![\w-]|\.\w)")
+_PATH = re.compile(r"(?<![\w/.])~?/[A-Za-z_][\w-]*(?:/[\w.-]+)*/?")
+_ADDRESS_SIGNS = {".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", ":": "colon", "&": "and",
+                  "?": "question mark", "=": "equals", "#": "hash", "%": "percent", "+": "plus", "~": "tilde"}  # fmt: skip
+
+
+def _address(match: Match) -> str:
+    whole = match[0]
+    bare = whole.rstrip(".,;:!?'")
+    words = re.sub(r"^\w+://", "", bare).rstrip("/")
+    return " ".join(map(_address_part, re.findall(r"\d+|[^\W\d_]+|_|[^\w\s]", words))) + whole[len(bare) :]
+
+
+def _address_part(part: str) -> str:
+    if part.isdigit():
+        return in_pairs(part) if len(part) <= 4 else one_by_one(part)
+    return lexicon.ADDRESS_WORDS.get(part, _ADDRESS_SIGNS.get(part, part))
+
+
+def _hashtag(match: Match) -> str:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|_", " ", match[1])
+    return f"hashtag {words}"
+
+
+def _addresses(text: str) -> str:
+    for pattern in (_EMAIL, _URL, _DOMAIN, _FILE, _PATH):
+        text = pattern.sub(_address, text)
+    text = re.sub(r"(?<![\w@])@\w+(?:\.\w+)*", _address, text)
+    return re.sub(r"(?<![\w#])#(\d*[^\W\d]\w*)", _hashtag, text)
+
+
+# --- abbreviations
+
+_FINAL = rf"(?=\s*$|\s+(?:{'|'.join(STARTERS)})\b)"  # where a period ends the sentence as well
+_TITLE = re.compile(rf"\b({'|'.join(lexicon.TITLES)})(?:\.(?=\s*[A-Z(])|(?<=Mr|Ms)(?=\s[A-Z])|(?<=Mrs)(?=\s[A-Z]))|"
+                    r"\b(Mr|Mrs|Ms)\b\.?")  # fmt: skip
+_COUNTED = re.compile(rf"\b({'|'.join(lexicon.COUNTED)})\.\s?(?=\d)")
+_SHORT = re.compile(rf"\b({'|'.join(lexicon.SHORTENED)})\.(?!\w)|\b(vs|etc)\b(?!\.)")
+_SAINT_OR_STREET = re.compile(r"(?P<before>\b[A-Z]?\w*\s)?\b(?P<word>St|Dr)\b(?:\.|(?=\s[A-Z]))")
+_STREET = {"St": ("Saint", "Street"), "Dr": ("Doctor", "Drive")}
+_LATIN = ((r"\be\.\s?g\.", "for example"), (r"\bi\.\s?e\.", "that is"), (r"\bw/o\b", "without"),
+          (r"\bw/(?=\s|\w)", "with "), (r"\bc/o\b", "care of"), (r"\bb/c\b", "because"),
+          (r"\b([Aa])nd/or\b", r"\1nd or"), (r"\b[nN]/[aA]\b", "N A"))  # fmt: skip
+
+
+def _ends(match: Match) -> str:
+    """The period of an abbreviation that closes its sentence too."""
+    return "." if match[0].endswith(".") and re.match(_FINAL, match.string[match.end() :][:20]) else ""
+
+
+def _saint_or_street(match: Match) -> str:
+    saint, street = _STREET[match["word"]]
+    before, after = match["before"] or "", match.string[match.end() :][:20]
+    followed = re.match(r"\s+[A-Z]", after) and not re.match(r"\s+(?:" + "|".join(STARTERS) + r")\b", after)
+    numbered = before[:1].isdigit()  # 3rd St. NW
+    if not numbered and (followed or not before[:1].isupper()):
+        return before + saint
+    return before + street + _ends(match)
+
+
+def _abbreviations(text: str) -> str:
+    for pattern, words in _LATIN:
+        text = re.sub(pattern, words, text)
+    text = _SAINT_OR_STREET.sub(_saint_or_street, text)
+    text = _TITLE.sub(lambda m: lexicon.TITLES[m[1] or m[2]], text)
+    text = _COUNTED.sub(lambda m: lexicon.COUNTED[m[1]] + " ", text)
+    text = _SHORT.sub(lambda m: lexicon.SHORTENED[m[1] or m[2]] + _ends(m), text)
+    text = re.sub(rf"\b({'|'.join(lexicon.DAYS)})-({'|'.join(lexicon.DAYS)})\b",
+                  lambda m: f"{lexicon.DAYS[m[1]]} to {lexicon.DAYS[m[2]]}", text)  # fmt: skip
+    text = re.sub(
+        rf"\b({'|'.join(lexicon.DAYS)})(?:\.|(?=,? (?:the )?\d|, [A-Z]))", lambda m: lexicon.DAYS[m[1]], text
+    )
+    months = "|".join(name for name in lexicon.MONTH if name != lexicon.MONTH[name])
+    text = re.sub(rf"\b({months})\.(?! ?\d)", lambda m: lexicon.MONTH[m[1]] + _ends(m), text)
+    text = re.sub(rf"(?<=, )({'|'.join(lexicon.STATES)}) (\d{{5}})(?:-(\d{{4}}))?\b", _state, text)
+    text = re.sub(
+        r"\b(Ph\. ?D|[BM]\. ?Sc)\b\.?", lambda m: " ".join(re.sub("[. ]", "", m[1]).upper()) + _ends(m), text
+    )
+    text = re.sub(
+        r"\b(?<![.'])(?:[A-Za-z]\.){2,}", lambda m: " ".join(m[0].upper().split("."))[:-1] + _ends(m), text
+    )
+    return re.sub(rf"\b([A-Z])\.(?=\s?[A-Z])(?!{_FINAL})", r"\1 ", text)
+
+
+def _state(match: Match) -> str:
+    zips = ", ".join(one_by_one(group) for group in match.groups()[1:] if group)
+    return f"{lexicon.STATES[match[1]].replace('_', ' ')} {zips}"
+
+
+# --- signs
+
+_COMPARED = {"<": "less than", ">": "greater than", "≤": "less than or equal to", "≥": "greater than or equal to",
+             "≈": "approximately equal to", "≠": "not equal to"}  # fmt: skip
+_BEFORE_NUMBERS = (
+    (r"\bC\+\+", "C plus plus"), (r"\b([CF])#", r"\1 sharp"), (r"#(?=\d)", "number "), (r"<=", "≤"), (r">=", "≥"), (r"<?[-=]+>", " to "),
+    (r"\b([A-Z]{1,3}) ?& ?([A-Z]{1,3})\b", lambda m: f"{' '.join(m[1])} and {' '.join(m[2])}"),
+    (r"(?<=\d) - (?=\d)|(?<=\b[a-z]) - (?=[a-z\d]\b)", " minus "), (r"(?<=\d) ?× ?(?=\d)", " times "),
+    (r"(?<=\d) ?\* ?(?=\d)", " times "), (r"(?<=\d) ?÷ ?(?=\d)", " divided by "), (r"~ ?(?=[\d$£€¥])", "approximately "),
+    (r"(?P<operand>(?:\d|(?<![\w<>/])[A-Za-z]) ?)?(?<![^\s\w])(?P<sign>[<>≤≥≈≠])(?=\s|[$£€¥-]?\d)",
+     lambda m: f"{m['operand'] or ''} {'is ' if m['operand'] else ''}{_COMPARED[m['sign']]} "),
+    (r"(?<![\w'])'(?=\d)", ""),
+)  # fmt: skip
+_AFTER_NUMBERS = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"\^two\b", " squared"), (r"\^three\b", " cubed"), (r"\^(?=\w)", " to the power of "), (r"%", " percent"),
+        (r"‰", " per mille"), (r"±|\+/-", " plus or minus "), (r"√", " square root of "), (r"×", " times "),
+        (r"÷", " divided by "), (r"∞", " infinity "), (r"°", " degrees "), (r"&", " and "), (r"\+", " plus "),
+        (r"=+", " equals "), (r"@", " at "), (r"§", " section "), (r"©", " copyright "), (r"→", " to "), (r"\|", ", "),
+        ("[α-ωΑ-Ω]", lambda m: f" {lexicon.GREEK[m[0].lower()]} "),
+        ("[$£€¥¢₹₩₽₺₴₪₫₦₱฿₿]", lambda m: f" {lexicon.CURRENCIES[m[0]][1]} "),
+    )
+)  # fmt: skip
+
+
+def _signs_between(text: str) -> str:
+    for pattern, words in _BEFORE_NUMBERS:
+        text = re.sub(pattern, words, text)
+    return text
+
+
+def _signs_alone(text: str) -> str:
+    for pattern, words in _AFTER_NUMBERS:
+        text = pattern.sub(words, text)
+    return text
+
+
+# --- acronyms and what is left
+
+_CAPITALS = re.compile(r"\b([A-ZÀ-ÖØ-Þ]{2,})('s|s|'S)?\b")
+_SHOUT = re.compile(r"\b[A-Z]+(?:'[A-Z]+)?(?:[ ,;:]+[A-Z]+(?:'[A-Z]+)?)+")
+
+
+def _shouted(match: Match) -> str:
+    """Several capital words in a row with a common one among them are loud, not acronyms."""
+    words = re.findall(r"[A-Z]{2,}", match[0])
+    if not any(word.lower() in lexicon.SHORT_WORDS and word not in lexicon.SPELLED for word in words):
+        return match[0]
+    return re.sub(
+        "[A-Z']{2,}", lambda m: m[0] if m[0] in lexicon.SPELLED | lexicon.SAID else _loud(m[0]), match[0]
+    )
+
+
+def _loud(word: str) -> str:
+    return word.lower() if re.search("[AEIOUY]", word) else word
+
+
+def _acronym(match: Match) -> str:
+    word, ending = match[1], match[2]
+    suffix = "'s" if ending else ""
+    if word in lexicon.RESPELLED:
+        return lexicon.RESPELLED[word] + suffix
+    if word not in lexicon.SPELLED:
+        if word in lexicon.SAID:
+            return word + suffix
+        if word.lower() in lexicon.SHORT_WORDS and not ending:
+            return word.lower()
+        if len(word) > 3 and re.search("[AEIOUYÀ-Þ]", word) and not re.search("[^AEIOUYÀ-Þ]{4}", word):
+            return word + suffix
+    return " ".join(word) + suffix
+
+
+def _acronyms(text: str) -> str:
+    return _CAPITALS.sub(_acronym, _SHOUT.sub(_shouted, text))
+
+
+_FINISH = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"[*_/\\#~^<>{}\"]", " "), (r" ?[(\[] ?", ", "), (r" ?[)\]]", ", "), (r" *— *", ", "),
+        (r"(?<![^\W_])'(?=\w)|(?<=\w)'(?!\w)(?<!s')|(?<!\w)'", " "), (r"(?<![^\W_])-+|-+(?![^\W_])", " "),
+        (rf"[^\w\s.,!?;:'{_HELD}-]", " "), (r"\.(?: ?\.){2,}", "..."), (r"(?<!\.)\.\.(?!\.)", "."),
+        (r"([!?,;:])(?: ?\1)+", r"\1"), (r"\s+(?=[.,!?;:])", ""), (r",(?:\s*,)+", ","), (r"[,;:]+(?=[.!?;:])", ""),
+        (r"(?<=[.!?;:]),", ""), (r"^[\s.,!?;:]+", ""), (r"(?<=[,;!?])(?=[^\W\d_])|(?<=[a-z]{2}[.:])(?=[A-Z])", " "),
+        (r"[\s,;:]+$", ""), (r"\s+", " "),
+    )
+)  # fmt: skip
+
+
+def _finish(text: str) -> str:
+    for pattern, words in _FINISH:
+        text = pattern.sub(words, text)
+    return text.strip()
+
+
+_STEPS = (_addresses, _abbreviations, _signs_between, speak_numbers, _signs_alone, _acronyms, _finish)
