@@ -1,0 +1,1 @@
+"""From corpora to tensors: lhotse manifests, features computed once, batches."""

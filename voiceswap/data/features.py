@@ -1,0 +1,293 @@
+"""Features computed once into an append-only store, and read back without copying.
+
+A store is a folder: ``index.jsonl`` (one row an utterance), ``mel.f16`` [frames, M], ``f0.f32`` [frames] and
+``audio.i16`` [samples]. Rows are written after their data, so a run that was cut off leaves at most a
+tail without a row; the next run cuts that off and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voiceswap.acoustics import ACOUSTICS
+from voiceswap.errors import DataError, PhonemeError, VoiceswapError
+
+_BOUNDARY = 1  # the id of "|"
+_SILENT_LOG_MEL = -3.5  # a pause in the log-mel mean, relative to the utterance's loud frames
+
+
+@dataclass(frozen=True)
+class Item:
+    """One utterance's row: where its data lies and what is known of it."""
+
+    id: str
+    speaker: str
+    language: str
+    gender: str
+    split: str
+    band: str
+    source: str
+    text: str
+    frames: int
+    frame_offset: int
+    samples: int
+    sample_offset: int
+    phonemes: list[int] = field(default_factory=list)
+    stress: list[int] = field(default_factory=list)
+    durations: list[int] = field(default_factory=list)
+    """Frames of each phoneme, if aligned."""
+
+
+class FeatureStore:
+    """Reading side of a store: `items` (`raw_items`: without forced alignments), their data memory-mapped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "index.jsonl").is_file():
+            raise DataError(
+                str(folder), "it holds no features (index.jsonl)", "run `voiceswap prepare` first"
+            )
+        self.raw_items = [Item(**row) for row in read_index(self.folder)]
+        aligned = self.folder / "alignments.json"
+        found = json.loads(aligned.read_text("utf-8"))["durations"] if aligned.is_file() else {}
+        self.forced = frozenset(found)
+        """Ids of the items whose durations come from forced alignment."""
+        self.items = [_aligned(item, found[item.id]) if item.id in found else item for item in self.raw_items]
+
+    @cached_property
+    def _mel(self) -> np.ndarray:
+        return np.memmap(self.folder / "mel.f16", np.float16, "r").reshape(-1, ACOUSTICS.n_mels)
+
+    @cached_property
+    def _f0(self) -> np.ndarray:
+        return np.memmap(self.folder / "f0.f32", np.float32, "r")
+
+    @cached_property
+    def _audio(self) -> np.ndarray:
+        return np.memmap(self.folder / "audio.i16", np.int16, "r")
+
+    def mel(self, item: Item) -> np.ndarray:
+        """Log-mel float16 [T, M]."""
+        return self._mel[item.frame_offset : item.frame_offset + item.frames]
+
+    def f0(self, item: Item) -> np.ndarray:
+        """F0 float32 [T], Hz, 0 where unvoiced."""
+        return self._f0[item.frame_offset : item.frame_offset + item.frames]
+
+    def audio(self, item: Item) -> np.ndarray:
+        """Samples int16 [N] at 24 kHz; empty where the store was made without audio."""
+        return (
+            self._audio[item.sample_offset : item.sample_offset + item.samples]
+            if item.samples
+            else np.zeros(0, np.int16)
+        )
+
+
+def padded(symbols: list[int], value: int = _BOUNDARY) -> list[int]:
+    """With a boundary at both ends, to hold the silence there."""
+    return [value, *symbols, value]
+
+
+def _aligned(item: Item, durations: list[int]) -> Item:
+    """The item with a forced alignment of its padded phonemes."""
+    return replace(item, phonemes=padded(item.phonemes), stress=padded(item.stress, 0), durations=durations)
+
+
+def read_index(folder: Path) -> list[dict[str, Any]]:
+    """The complete rows of a store's index; a cut-off last line is ignored."""
+    rows = []
+    for line in (
+        (folder / "index.jsonl").read_text("utf-8").split("\n")[:-1]
+    ):  # texts may hold other line ends
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def align(phones: list[str], ends: list[float], mel: np.ndarray) -> tuple[list[int], list[int], list[int]]:
+    """Ids, stresses and frame counts from spelled phones and the seconds at which each one ends.
+
+    A boundary or punctuation mark keeps its frames only where the spectrum is quiet: there it is a pause.
+    Elsewhere its frames go to its neighbours, so that its duration means silence in every corpus.
+    """
+    from voiceswap.text.phonemes import FIRST_PHONE, make
+
+    total = len(mel)
+    level = mel.astype(np.float32).mean(1)
+    quiet = level < np.percentile(level, 95) + _SILENT_LOG_MEL
+    edges = np.clip(np.round(np.array([0.0, *ends]) * ACOUSTICS.frame_rate).astype(int), 0, total)
+    edges[-1] = total
+    ids: list[int] = []
+    stress: list[int] = []
+    counts: list[int] = []
+    carry = 0
+    last = -1  # the place of the last sound; before the first one, of the last mark
+    for phone, start, end in zip(phones, edges[:-1], edges[1:], strict=True):
+        n = int(end - start)
+        try:
+            parts = make([phone])
+        except PhonemeError:  # quotation marks and the like: their time belongs to the phone before
+            if counts:
+                counts[-1] += n
+            else:
+                carry += n
+            continue
+        share = [n // len(parts)] * len(parts)
+        share[0] += n - sum(share)
+        if parts.ids[0] < FIRST_PHONE and n and quiet[start:end].mean() < 0.5:
+            if counts:
+                counts[last] += n // 2
+                carry += n - n // 2
+                share = [0]
+        else:
+            share[0] += carry
+            carry = 0
+        ids += parts.ids
+        stress += parts.stress
+        counts += share
+        if parts.ids[-1] >= FIRST_PHONE:
+            last = len(counts) - 1
+    if counts:
+        counts[last] += carry
+    return ids, stress, counts
+
+
+def _features(job: dict[str, Any]) -> dict[str, Any]:
+    """One utterance in a worker: its row without offsets, plus arrays; or the error that skips it."""
+    import torch
+
+    from voiceswap import audio
+    from voiceswap.acoustics import f0_track, log_mel
+    from voiceswap.text.phonemes import phonemize
+
+    try:
+        samples = audio.level(audio.read(job.pop("path")))
+        mel = log_mel(torch.from_numpy(samples)[None])[0].T.numpy()
+        f0 = f0_track(samples)
+        phones, ends, keep = job.pop("phones"), job.pop("ends"), job.pop("audio")
+        ids: list[int] = []
+        stress: list[int] = []
+        counts: list[int] = []
+        if phones:
+            ids, stress, counts = align(phones, ends, mel)
+        elif job["text"]:
+            said = phonemize(job["text"], job["language"])
+            ids, stress = list(said.ids), list(said.stress)
+    except VoiceswapError as error:
+        return {"id": job["id"], "error": str(error)}
+    pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16) if keep else np.zeros(0, np.int16)
+    return {
+        **job,
+        "phonemes": ids,
+        "stress": stress,
+        "durations": counts,
+        "mel": mel.astype(np.float16),
+        "f0": f0.astype(np.float32),
+        "pcm": pcm,
+    }
+
+
+def _single_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _map(todo: list[dict[str, Any]], jobs: int) -> Iterator[dict[str, Any]]:
+    """`_features` of every job, in order: in this process, or in `jobs` others of one thread each."""
+    if jobs == 1:
+        yield from map(_features, todo)
+        return
+    with ProcessPoolExecutor(jobs, initializer=_single_thread) as pool:
+        yield from pool.map(_features, todo, chunksize=8)
+
+
+def _jobs(cuts: Any, done: set[str], audio: bool) -> Iterator[dict[str, Any]]:
+    for cut in cuts:
+        if cut.id in done:
+            continue
+        segment = cut.supervisions[0]
+        custom = segment.custom or {}
+        yield {
+            "id": cut.id,
+            "path": cut.recording.sources[0].source,
+            "speaker": segment.speaker or "unknown",
+            "language": segment.language or "en",
+            "gender": segment.gender or "",
+            "split": custom.get("split", "train"),
+            "band": custom.get("band", "full"),
+            "source": custom.get("source", ""),
+            "text": segment.text or "",
+            "phones": custom.get("phones"),
+            "ends": custom.get("ends"),
+            "audio": audio,
+        }
+
+
+def _resume(folder: Path) -> tuple[list[dict[str, Any]], int, int]:
+    """What is complete in a store: rows, frames, samples; a tail without a row is cut off."""
+    folder.mkdir(parents=True, exist_ok=True)
+    index = folder / "index.jsonl"
+    rows = read_index(folder) if index.exists() else []
+    frames = max((row["frame_offset"] + row["frames"] for row in rows), default=0)
+    samples = max((row["sample_offset"] + row["samples"] for row in rows), default=0)
+    sizes = {"mel.f16": frames * ACOUSTICS.n_mels * 2, "f0.f32": frames * 4, "audio.i16": samples * 2}
+    for name, size in sizes.items():
+        (folder / name).touch()
+        os.truncate(folder / name, size)
+    index.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return rows, frames, samples
+
+
+def compute(
+    cuts: Any,
+    folder: Path,
+    *,
+    jobs: int = 1,
+    audio: bool = True,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] | None = None,
+) -> list[str]:
+    """Append the features of every cut that is not yet in the store; return a line for each one skipped.
+
+    `jobs` worker processes; `progress(iterable, total)` may wrap the loop. Broken files are reported, not
+    fatal.
+    """
+    rows, frames, samples = _resume(folder)
+    todo = list(_jobs(cuts, {row["id"] for row in rows}, audio))
+    skipped = []
+    with (
+        (folder / "mel.f16").open("ab") as mel,
+        (folder / "f0.f32").open("ab") as f0,
+        (folder / "audio.i16").open("ab") as pcm,
+        (folder / "index.jsonl").open("a", encoding="utf-8") as index,
+    ):
+        results: Iterable[dict[str, Any]] = _map(todo, jobs)
+        for row in progress(results, len(todo)) if progress else results:
+            if "error" in row:
+                skipped.append(f"{row['id']}: {row['error']}")
+                continue
+            arrays = [row.pop(name) for name in ("mel", "f0", "pcm")]
+            for handle, array in zip((mel, f0, pcm), arrays, strict=True):
+                handle.write(array.tobytes())
+                handle.flush()
+            row |= {
+                "frames": len(arrays[0]),
+                "frame_offset": frames,
+                "samples": len(arrays[2]),
+                "sample_offset": samples,
+            }
+            frames, samples = frames + len(arrays[0]), samples + len(arrays[2])
+            index.write(json.dumps(row, ensure_ascii=False) + "\n")
+            index.flush()
+    return skipped

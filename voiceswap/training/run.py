@@ -1,0 +1,103 @@
+"""From a model's name, a preset and feature folders to a training run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from voiceswap import checkpoint
+from voiceswap.data.features import FeatureStore
+from voiceswap.errors import DataError, OptionError
+from voiceswap.training import presets
+from voiceswap.training.loop import Task, train
+
+
+def run(
+    kind: str,
+    *,
+    preset: str,
+    data: Sequence[Path],
+    out: Path,
+    resume: bool = False,
+    init: Path | None = None,
+    teachers: Path | None = None,
+    loop: dict[str, Any] | None = None,
+    task: dict[str, Any] | None = None,
+) -> dict[str, float]:
+    """Train the model `kind` on the feature folders `data` into the folder `out`; return held-out figures.
+
+    `init` starts from exported weights of the same kind; their size then wins over the preset's. `teachers`
+    is the folder of the frozen models that the Synthesizer (speaker encoder) and Converter (and recognizer)
+    need, the bundled weights by default. `loop` and `task` replace fields of the preset's TrainingConfig and
+    of its task settings. Raises OptionError for an unknown name or field, DataError and CheckpointError for
+    what is on disk.
+    """
+    if kind not in checkpoint.MODELS:
+        raise OptionError(
+            f"model {kind!r}", "there is none of this name", f"Choose one of {', '.join(checkpoint.MODELS)}"
+        )
+    chosen = presets.find(kind, preset)
+    model = checkpoint.load(init, kind).train() if init else checkpoint.MODELS[kind][0](chosen.model)
+    settings = _replaced(chosen.task, task or {})
+    config = _replaced(chosen.loop, loop or {})
+    folders = [folder for path in data for folder in stores(Path(path))]
+    built = _task(kind, model, folders, settings, teachers)
+    notes = {"data": sorted({store.name for store in folders}), "preset": preset, "from": str(init or "")}
+    return train(built, out, config=config, resume=resume, notes=notes)
+
+
+def stores(path: Path) -> list[Path]:
+    """The feature folders at or right below `path`; DataError if there are none."""
+    found = (
+        [path] if (path / "index.jsonl").is_file() else sorted(p.parent for p in path.glob("*/index.jsonl"))
+    )
+    if not found:
+        raise DataError(str(path), "it holds no features (index.jsonl)", "Run `voiceswap prepare` first")
+    return found
+
+
+def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
+    known = {field.name for field in dataclasses.fields(settings)}
+    unknown = sorted(set(fields) - known)
+    if unknown:
+        raise OptionError(
+            ", ".join(unknown), "there is no such setting", f"Choose from {', '.join(sorted(known))}"
+        )
+    return dataclasses.replace(settings, **fields)
+
+
+def _task(kind: str, model: Any, folders: list[Path], settings: Any, teachers: Path | None) -> Task:
+    from voiceswap.training.tasks.converter import ConverterTask
+    from voiceswap.training.tasks.phone_recognizer import PhoneRecognizerTask
+    from voiceswap.training.tasks.speaker_encoder import SpeakerEncoderTask
+    from voiceswap.training.tasks.synthesizer import SynthesizerTask
+    from voiceswap.training.tasks.vocoder import VocoderTask
+
+    def teacher(name: str) -> Any:
+        folder = teachers or Path(checkpoint.__file__).parent / "weights"
+        return checkpoint.load(folder / f"{name}.safetensors", name)
+
+    if kind == "vocoder":
+        return VocoderTask(model, folders, settings)
+    if kind == "phone-recognizer":
+        return PhoneRecognizerTask(model, folders, settings)
+    if kind == "speaker-encoder":
+        return SpeakerEncoderTask(model, folders, settings)
+    if kind == "synthesizer":
+        return SynthesizerTask(model, teacher("speaker-encoder"), folders, settings)
+    return ConverterTask(model, teacher("phone-recognizer"), teacher("speaker-encoder"), folders, settings)
+
+
+def align(data: Sequence[Path], *, teachers: Path | None = None, progress: Any = None) -> dict[str, int]:
+    """Forced alignments for every feature folder; returns how many recordings of each were aligned."""
+    from voiceswap.training.alignment import align_store
+
+    folder = teachers or Path(checkpoint.__file__).parent / "weights"
+    recognizer = checkpoint.load(folder / "phone-recognizer.safetensors", "phone-recognizer")
+    counts = {}
+    for path in [p for parent in data for p in stores(Path(parent))]:
+        align_store(recognizer, FeatureStore(path), progress=progress)
+        counts[str(path)] = sum(1 for item in FeatureStore(path).items if item.durations)
+    return counts

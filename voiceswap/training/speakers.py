@@ -1,0 +1,58 @@
+"""What the acoustic models are told of a speaker: vectors from other recordings, and F0 statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from voiceswap.acoustics import pitch_statistics
+from voiceswap.data.batches import Utterance
+from voiceswap.data.features import FeatureStore
+from voiceswap.models.speaker_encoder import SpeakerEncoder
+
+
+@torch.inference_mode()
+def store_vectors(encoder: SpeakerEncoder, store: FeatureStore, *, frames: int = 400) -> np.ndarray:
+    """Unit vectors [items, S] of every utterance of a store, cached beside it under the encoder's hash."""
+    path = store.folder / f"vectors-{str(encoder.weights_hash)[:12]}.npy"
+    done = np.load(path) if path.is_file() else np.zeros((0, encoder.config.vector), np.float32)
+    if len(done) < len(store.items):
+        new = []
+        for item in store.items[len(done) :]:
+            mel = torch.from_numpy(store.mel(item)[:frames].astype(np.float32)).T[None]
+            new.append(encoder(mel)[0].numpy())
+        done = np.concatenate([done, np.stack(new)])
+        np.save(path, done)
+    return done
+
+
+class SpeakerTable:
+    """Vectors and F0 statistics of the speakers of some utterances."""
+
+    def __init__(self, encoder: SpeakerEncoder, utterances: Sequence[Utterance]) -> None:
+        stores = {u.store.folder: u.store for u in utterances}
+        tables = {folder: store_vectors(encoder, store) for folder, store in stores.items()}
+        places = {
+            folder: {item.id: i for i, item in enumerate(store.items)} for folder, store in stores.items()
+        }
+        vectors: dict[str, list[np.ndarray]] = {}
+        pitch: dict[str, list[np.ndarray]] = {}
+        self.own: dict[str, int] = {}
+        for u in utterances:
+            folder, speaker = u.store.folder, u.item.speaker
+            self.own[u.item.id] = len(vectors.setdefault(speaker, []))
+            vectors[speaker].append(tables[folder][places[folder][u.item.id]])
+            f0 = u.f0()
+            pitch.setdefault(speaker, []).append(np.log(f0[f0 > 0]))
+        self.vectors = {speaker: np.stack(rows) for speaker, rows in vectors.items()}
+        self.pitch = {speaker: pitch_statistics(np.concatenate(logs)) for speaker, logs in pitch.items()}
+
+    def vector(self, utterance: Utterance, rng: np.random.Generator) -> np.ndarray:
+        """The mean of one to four recordings of the speaker, not this one where there are others [S]."""
+        rows = self.vectors[utterance.item.speaker]
+        others = [i for i in range(len(rows)) if i != self.own.get(utterance.item.id)] or [0]
+        picked = rng.choice(others, min(len(others), int(rng.integers(1, 5))), replace=False)
+        mean = rows[picked].mean(0)
+        return (mean / np.linalg.norm(mean)).astype(np.float32)

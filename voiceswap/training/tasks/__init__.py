@@ -1,0 +1,1 @@
+"""One file a model: its batches, phases and losses."""

@@ -1,0 +1,132 @@
+"""Training the Converter: natural speech from the recognizer's reading of a perturbed copy of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from voiceswap.data.batches import Pool, Utterance, crop, load_utterances
+from voiceswap.data.perturb import perturb
+from voiceswap.models.converter import Converter, loudness_of
+from voiceswap.models.phone_recognizer import PhoneRecognizer
+from voiceswap.models.speaker_encoder import SpeakerEncoder
+from voiceswap.nn.decoder import recording_quality
+from voiceswap.nn.discriminators import MelDiscriminator, real_or_fake
+from voiceswap.training.loop import Batch, Report, Task
+from voiceswap.training.speakers import SpeakerTable
+from voiceswap.training.tasks.synthesizer import band_weights, draw_mel, finish_losses
+
+
+@dataclass(frozen=True)
+class ConverterTraining:
+    """What a batch is and what the terms weigh."""
+
+    batch_size: int = 20
+    frames: int = 256
+    weights: tuple[tuple[str, float], ...] = ()
+    adversarial_from: int | None = None
+    consistency: float = 0.3
+    """Weight of the cosine distance between the speaker vector heard in the output and the one given."""
+    swapped: float = 0.25
+    """Share of the batch that is converted to another speaker, where only the consistency term judges."""
+
+
+class ConverterTask(Task):
+    """L1 on mel; speaker consistency, also for swapped speakers; then a patch discriminator."""
+
+    def __init__(
+        self,
+        model: Converter,
+        recognizer: PhoneRecognizer,
+        encoder: SpeakerEncoder,
+        folders: Sequence[Path],
+        config: ConverterTraining,
+    ) -> None:
+        self.model = model
+        self.recognizer = recognizer.requires_grad_(False)
+        self.encoder = encoder.requires_grad_(False)
+        self.config = config
+        weights = dict(config.weights) or None
+        found = load_utterances(folders)
+        if weights is not None:
+            found = [u for u in found if weights.get(u.item.source, weights.get("*", 0.0)) > 0]
+        self.table = SpeakerTable(encoder, found)
+        self.pool = Pool([u for u in found if not u.held_out], weights)
+        held = [u for u in found if u.held_out] or found
+        rng = np.random.default_rng(0)
+        self.held = [held[i] for i in rng.permutation(len(held))[:40]]
+        if config.adversarial_from is not None:
+            self.critic = MelDiscriminator(encoder.config.vector)
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        """See `collate`."""
+        return self.collate(self.pool.draw(rng, self.config.batch_size), rng, perturbed=True)
+
+    def collate(self, utterances: Sequence[Utterance], rng: np.random.Generator, *, perturbed: bool) -> Batch:
+        """heard, mel [B, M, T]; f0 [B, T]; speaker [B, S]; quality, frames [B]; bands [B, M, 1]."""
+        mels, heard, pitches, quality = [], [], [], []
+        for utterance in utterances:
+            whole = torch.from_numpy(utterance.mel()).T
+            quality.append(recording_quality(whole))
+            mel, f0, _ = crop(utterance, self.config.frames, rng)
+            mels.append(mel)
+            pitches.append(f0)
+            heard.append(perturb(mel, rng, strength=0.8) if perturbed else mel)
+        return {
+            "mel": torch.from_numpy(np.stack(mels)).transpose(1, 2).contiguous(),
+            "heard": torch.from_numpy(np.stack(heard)).transpose(1, 2).contiguous(),
+            "f0": torch.from_numpy(np.stack(pitches)),
+            "speaker": torch.from_numpy(np.stack([self.table.vector(u, rng) for u in utterances])),
+            "quality": torch.stack(quality),
+            "frames": torch.full((len(mels),), self.config.frames),
+            "bands": band_weights([u.item.band for u in utterances]),
+        }
+
+    def losses(self, model: nn.Module, batch: Batch, step: int) -> tuple[dict[str, Tensor], Any]:
+        """Named terms; the discriminator's only once it is on."""
+        with torch.no_grad():
+            content, logits = self.recognizer.to(batch["mel"].device)(batch["heard"])
+        loudness = loudness_of(batch["mel"])
+        inputs = (content, logits, batch["f0"], loudness)
+        mel = model(*inputs, batch["speaker"], batch["quality"]).float()
+        weight = batch["bands"].expand_as(mel)
+        losses = {"mel": ((mel - batch["mel"]).abs() * weight).sum() / weight.sum()}
+        swapped = int(self.config.swapped * len(mel))
+        if swapped and self.config.consistency and step >= 0:
+            other = batch["speaker"].roll(1, 0)[:swapped]
+            crossed = model(*(x[:swapped] for x in inputs), other, batch["quality"][:swapped]).float()
+            alike = (self.encoder.to(mel.device)(crossed) * other).sum(-1)
+            losses["swapped"] = self.config.consistency * (1 - alike).mean()
+        mask = torch.ones(len(mel), mel.shape[2], 1, device=mel.device)
+        return finish_losses(self, losses, mel, batch, mask, step)
+
+    def critic_losses(self, critic: nn.Module, seen: Any) -> dict[str, Tensor]:
+        """Least-squares real-or-fake."""
+        real, fake, speaker = seen
+        return {"critic": real_or_fake(critic(real, speaker), critic(fake, speaker))}
+
+    @torch.inference_mode()
+    def validate(self, model: nn.Module) -> Report:
+        """Reconstruction of held-out speech from unperturbed input, and a picture of one."""
+        rng = np.random.default_rng(0)
+        device = next(model.parameters()).device
+        values = []
+        for start in range(0, len(self.held), 20):
+            batch = self.collate(self.held[start : start + 20], rng, perturbed=False)
+            losses, _ = self.losses(model, {k: v.to(device) for k, v in batch.items()}, -1)
+            values.append(float(losses["mel"]))
+        batch = {k: v[:1].to(device) for k, v in self.collate(self.held[:1], rng, perturbed=False).items()}
+        content, logits = self.recognizer(batch["heard"])
+        made = model(
+            content, logits, batch["f0"], loudness_of(batch["mel"]), batch["speaker"], batch["quality"]
+        )
+        return Report(
+            {"mel": float(np.mean(values))},
+            pictures={"recording": draw_mel(batch["mel"][0]), "conversion": draw_mel(made[0])},
+        )

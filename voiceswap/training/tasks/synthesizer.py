@@ -1,0 +1,209 @@
+"""Training the Synthesizer on speech whose phonemes have durations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from voiceswap.acoustics import ACOUSTICS, mel_filters
+from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances, pad
+from voiceswap.models.speaker_encoder import SpeakerEncoder
+from voiceswap.models.synthesizer import Synthesizer
+from voiceswap.nn.blocks import lengths_to_mask
+from voiceswap.nn.decoder import recording_quality
+from voiceswap.nn.discriminators import MelDiscriminator, match_features, please, real_or_fake
+from voiceswap.text.phonemes import FIRST_PHONE
+from voiceswap.training.loop import Batch, Report, Task
+from voiceswap.training.speakers import SpeakerTable
+
+
+@dataclass(frozen=True)
+class SynthesizerTraining:
+    """What a batch is and what the terms weigh."""
+
+    batch_size: int = 16
+    longest: int = 1400
+    segment: int = 256
+    """Frames of each utterance that melody and mel are learnt on; the text is always read whole."""
+    weights: tuple[tuple[str, float], ...] = ()
+    adversarial_from: int | None = None
+    consistency: float = 0.0
+    """Weight of the cosine distance between the speaker vector heard in the output and the one given."""
+
+
+def band_weights(bands: Sequence[str]) -> Tensor:
+    """[B, M, 1]: 1 for mel bands that a recording of this band may teach, 0 above."""
+    bank = mel_filters()
+    top = (bank * torch.arange(bank.shape[1])).sum(1) / bank.sum(1) * ACOUSTICS.sample_rate / ACOUSTICS.n_fft
+    return torch.stack([(top < BAND_HZ[band]).float() for band in bands]).unsqueeze(-1)
+
+
+def phone_rate(utterance: Utterance) -> float:
+    """Sounds a second while speaking, pauses left out."""
+    item = utterance.item
+    spoken = [n for i, n in zip(item.phonemes, item.durations, strict=True) if i >= FIRST_PHONE]
+    return len(spoken) * ACOUSTICS.frame_rate / max(1, sum(spoken))
+
+
+class SynthesizerTask(Task):
+    """L1 on mel, F0 shape, log durations; voicing; then a patch discriminator and speaker consistency."""
+
+    def __init__(
+        self,
+        model: Synthesizer,
+        encoder: SpeakerEncoder,
+        folders: Sequence[Path],
+        config: SynthesizerTraining,
+    ) -> None:
+        self.model = model
+        self.encoder = encoder.requires_grad_(False)
+        self.config = config
+        found = load_utterances(
+            folders,
+            lambda item: bool(item.durations) and item.frames <= config.longest and item.language == "en",
+        )
+        weights = dict(config.weights) or None
+        if weights is not None:
+            found = [u for u in found if weights.get(u.item.source, weights.get("*", 0.0)) > 0]
+        self.table = SpeakerTable(encoder, found)
+        self.pool = Pool([u for u in found if not u.held_out], weights)
+        held = [u for u in found if u.held_out] or found
+        rng = np.random.default_rng(0)
+        self.held = [held[i] for i in rng.permutation(len(held))[:36]]
+        if config.adversarial_from is not None:
+            self.critic = MelDiscriminator(encoder.config.vector)
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        """See `collate`."""
+        return self.collate(self.pool.draw_alike(rng, self.config.batch_size), rng)
+
+    def collate(self, utterances: Sequence[Utterance], rng: np.random.Generator) -> Batch:
+        """ids, stress, durations [B, P]; mel [B, M, T]; f0, shape [B, T]; frames, rate … [B]."""
+        mels = [u.mel() for u in utterances]
+        pitches = [u.f0() for u in utterances]
+        shapes = []
+        for utterance, f0 in zip(utterances, pitches, strict=True):
+            median, spread = self.table.pitch[utterance.item.speaker]
+            shape = np.where(f0 > 0, np.log(np.maximum(f0, 1.0) / median) / spread, 0.0)
+            shapes.append(np.clip(shape, -4, 4).astype(np.float32))
+        return {
+            "ids": pad([np.array(u.item.phonemes) for u in utterances]),
+            "stress": pad([np.array(u.item.stress) for u in utterances]),
+            "durations": pad([np.array(u.item.durations) for u in utterances]),
+            "phones": torch.tensor([len(u.item.phonemes) for u in utterances]),
+            "frames": torch.tensor([u.item.frames for u in utterances]),
+            "mel": pad(mels).transpose(1, 2).contiguous(),
+            "f0": pad(pitches),
+            "shape": pad(shapes),
+            "rate": torch.tensor([phone_rate(u) for u in utterances]),
+            "quality": torch.stack([recording_quality(torch.from_numpy(mel).T) for mel in mels]),
+            "speaker": torch.from_numpy(np.stack([self.table.vector(u, rng) for u in utterances])),
+            "bands": band_weights([u.item.band for u in utterances]),
+        }
+
+    def losses(self, model: nn.Module, batch: Batch, step: int) -> tuple[dict[str, Tensor], Any]:
+        """Named terms; the discriminator's only once it is on."""
+        bare: Any = getattr(model, "module", model)
+        text_mask = lengths_to_mask(batch["phones"], batch["ids"].shape[1])
+        condition = bare.condition(batch["speaker"], batch["quality"])
+        hidden, planned = bare.plan(batch["ids"], batch["stress"], condition, batch["rate"], text_mask)
+        spread = bare.spread(hidden, batch["durations"], batch["mel"].shape[2])
+        if step >= 0:
+            batch, spread = self._segments(batch, spread)
+        mask = lengths_to_mask(batch["frames"], batch["mel"].shape[2])
+        shape, voicing = bare.melody(spread * mask, condition, mask)
+        mel = bare.decode(spread * mask, batch["f0"], condition, mask).float()
+
+        flat = mask.squeeze(-1)
+        voiced = (batch["f0"] > 0).float() * flat
+        weight = batch["bands"] * mask.transpose(1, 2)
+        losses = {
+            "mel": ((mel - batch["mel"]).abs() * weight).sum() / weight.sum(),
+            "durations": 0.3
+            * (
+                (planned.float() - torch.log1p(batch["durations"].float())).abs() * text_mask.squeeze(-1)
+            ).sum()
+            / text_mask.sum(),
+            "shape": 0.1 * ((shape.float() - batch["shape"]).abs() * voiced).sum() / voiced.sum(),
+            "voicing": 0.1
+            * (F.binary_cross_entropy_with_logits(voicing.float(), voiced, reduction="none") * flat).sum()
+            / flat.sum(),
+        }
+        return finish_losses(self, losses, mel, batch, mask, step)
+
+    def _segments(self, batch: Batch, spread: Tensor) -> tuple[Batch, Tensor]:
+        """A random stretch of `segment` frames of every row of whatever counts in frames."""
+        length = min(self.config.segment, spread.shape[1])
+        latest = (batch["frames"] - length).clamp(min=0)
+        start = (torch.rand(len(latest), device=latest.device) * (latest + 1)).long()
+        index = start[:, None] + torch.arange(length, device=start.device)
+        cut = {name: torch.gather(batch[name], 1, index) for name in ("f0", "shape")}
+        cut["mel"] = torch.gather(batch["mel"], 2, index[:, None].expand(-1, batch["mel"].shape[1], -1))
+        cut["frames"] = batch["frames"].clamp(max=length)
+        return {**batch, **cut}, torch.gather(spread, 1, index[..., None].expand(-1, -1, spread.shape[2]))
+
+    def critic_losses(self, critic: nn.Module, seen: Any) -> dict[str, Tensor]:
+        """Least-squares real-or-fake."""
+        real, fake, speaker = seen
+        return {"critic": real_or_fake(critic(real, speaker), critic(fake, speaker))}
+
+    @torch.inference_mode()
+    def validate(self, model: nn.Module) -> Report:
+        """The losses on held-out utterances, and a picture: recording above, synthesis below."""
+        totals: dict[str, list[float]] = {}
+        rng = np.random.default_rng(0)
+        device = next(model.parameters()).device
+        for start in range(0, len(self.held), 12):
+            batch = {k: v.to(device) for k, v in self.collate(self.held[start : start + 12], rng).items()}
+            for name, value in self.losses(model, batch, -1)[0].items():
+                totals.setdefault(name, []).append(float(value))
+        bare: Any = model
+        picture = self.collate(self.held[:1], rng)
+        speaker = self.held[0].item.speaker
+        made = bare.synthesize(
+            picture["ids"][0].to(device),
+            picture["stress"][0].to(device),
+            speaker=picture["speaker"][0].to(device),
+            f0_median=self.table.pitch[speaker][0],
+            f0_spread=self.table.pitch[speaker][1],
+            rate=float(picture["rate"][0]),
+        )
+        return Report(
+            {name: float(np.mean(values)) for name, values in totals.items()},
+            pictures={"recording": draw_mel(picture["mel"][0]), "synthesis": draw_mel(made.mel)},
+        )
+
+
+def finish_losses(
+    task: Any, losses: dict[str, Tensor], mel: Tensor, batch: Batch, mask: Tensor, step: int
+) -> tuple[dict[str, Tensor], Any]:
+    """Add the terms that Synthesizer and Converter share: speaker consistency and the mel discriminator."""
+    weight = batch["bands"] * mask.transpose(1, 2)
+    if task.config.consistency and step >= 0:
+        encoder = task.encoder.to(mel.device)
+        heard = encoder(mel, mask[:, ::2])
+        losses["consistency"] = task.config.consistency * (1 - (heard * batch["speaker"]).sum(-1)).mean()
+    start = task.config.adversarial_from
+    if task.critic is None or start is None or step < start:
+        return losses, None
+    real, fake = batch["mel"] * weight, mel * weight
+    task.critic.requires_grad_(False)
+    judged = task.critic(fake, batch["speaker"])
+    with torch.no_grad():
+        truth = task.critic(real, batch["speaker"])
+    task.critic.requires_grad_(True)
+    losses["adversarial"] = 0.05 * please(judged)
+    losses["features"] = 0.2 * match_features(truth, judged)
+    return losses, (real, fake.detach(), batch["speaker"])
+
+
+def draw_mel(mel: Tensor) -> np.ndarray:
+    """A log-mel [M, T] as a picture [H, W] in 0…1, low bands at the bottom."""
+    return ((mel.float().cpu().numpy()[::-1] + 11.5) / 13.5).clip(0, 1)

@@ -1,0 +1,79 @@
+"""Built-in voices: blends of speakers that belong to nobody, written to ``voices.json``.
+
+Every voice mixes at least three training speakers, of whom no one has more than half: the result lies between
+them and is none of them. `python -m voiceswap.training.voices FEATURES… --weights DIR` makes those that ship.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from voiceswap import checkpoint
+from voiceswap.data.batches import load_utterances
+from voiceswap.errors import DataError
+from voiceswap.models.synthesizer import DEFAULT_RATE
+from voiceswap.training.run import stores
+from voiceswap.training.speakers import SpeakerTable
+
+RECIPES: dict[str, dict[str, float]] = {
+    "soprano-1": {"heart-t000": 0.3, "kokoro-t009": 0.35, "kokoro-t017": 0.35},
+    "soprano-2": {"kokoro-t011": 0.4, "kokoro-t022": 0.3, "heart-t000": 0.3},
+    "alto-1": {"heart-t000": 0.5, "kokoro-t001": 0.25, "kokoro-t008": 0.25},
+    "alto-2": {"kokoro-t018": 0.4, "kokoro-t002": 0.3, "heart-t000": 0.3},
+    "tenor-1": {"kokoro-t023": 0.35, "kokoro-t010": 0.35, "kokoro-t007": 0.3},
+    "tenor-2": {"kokoro-t019": 0.4, "kokoro-t015": 0.3, "kokoro-t014": 0.3},
+    "baritone-1": {"kokoro-t005": 0.4, "kokoro-t021": 0.3, "kokoro-t015": 0.3},
+    "bass-1": {"kokoro-t006": 0.4, "kokoro-t004": 0.3, "kokoro-t012": 0.3},
+}
+"""Voice → shares of the speakers it is made of."""
+
+
+def blended(table: SpeakerTable, name: str, shares: Mapping[str, float]) -> dict[str, object]:
+    """A row of voices.json; DataError if a speaker is missing or the recipe does not hide everyone in it."""
+    missing = sorted(set(shares) - set(table.vectors))
+    if missing:
+        raise DataError(
+            f"voice {name}", f"the data has no {', '.join(missing)}", "Name speakers of the feature folders"
+        )
+    total = sum(shares.values())
+    if len(shares) < 3 or max(shares.values()) > total / 2:
+        raise DataError(
+            f"voice {name}", "a blend has three speakers or more, none with over half", "Mix in more people"
+        )
+    vector = sum(share * _unit(table.vectors[speaker].mean(0)) for speaker, share in shares.items())
+    median = np.exp(sum(share / total * np.log(table.pitch[speaker][0]) for speaker, share in shares.items()))
+    spread = sum(share / total * table.pitch[speaker][1] for speaker, share in shares.items())
+    return {
+        "name": name,
+        "vector": [round(float(x), 6) for x in _unit(np.asarray(vector))],
+        "f0_median": round(float(median), 2),
+        "f0_spread": round(float(spread), 4),
+        "rate": DEFAULT_RATE,
+    }
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def write(weights: Path, data: Sequence[Path]) -> None:
+    """Write ``voices.json`` beside the weights from `RECIPES`."""
+    encoder = checkpoint.load(weights / "speaker-encoder.safetensors", "speaker-encoder")
+    wanted = {speaker for shares in RECIPES.values() for speaker in shares}
+    folders = [folder for path in data for folder in stores(path)]
+    table = SpeakerTable(encoder, load_utterances(folders, lambda item: item.speaker in wanted))
+    rows = [blended(table, name, shares) for name, shares in RECIPES.items()]
+    (weights / "voices.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="+", type=Path)
+    parser.add_argument("--weights", type=Path, required=True)
+    arguments = parser.parse_args()
+    write(arguments.weights, arguments.data)
