@@ -1,0 +1,492 @@
+from __future__ import annotations
+
+import shutil
+import tracemalloc
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import voiceswap
+from voiceswap import audio, conversion
+from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track
+from voiceswap.enrollment import _check_one_person
+from voiceswap.errors import (
+    AudioError,
+    CheckpointError,
+    ConsentError,
+    EnrollmentError,
+    OptionError,
+    PhonemeError,
+    TextError,
+    VoiceFileError,
+)
+from voiceswap.provenance import Consent
+from voiceswap.speech import Speech
+from voiceswap.voice import Voice
+
+if TYPE_CHECKING:
+    from voiceswap.studio import Studio
+
+TEXT = "It was late, and the rain had stopped. Nobody spoke! Was it over?"
+SENTENCE = "He turned sharply, and faced the man across the table."
+HOP = ACOUSTICS.hop
+
+
+def consent(scope: str = "speak,convert") -> Consent:
+    return Consent("Ada Example", scope, date.today() + timedelta(days=9))
+
+
+def person(studio: Studio, scope: str = "speak,convert") -> Voice:
+    """Someone in the studio's own space, without being enrolled."""
+    return replace(studio.voices["alto-1"], consent=consent(scope), builtin=False)
+
+
+def enroll(studio: Studio, recordings: object, scope: str = "speak,convert") -> Voice:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # these recordings are short
+        return studio.enroll(recordings, consent=consent(scope))  # type: ignore[arg-type]
+
+
+def joined(pieces: list[Speech]) -> np.ndarray:
+    return np.concatenate([piece.samples for piece in pieces])
+
+
+@pytest.fixture(scope="module")
+def alto(tiny_studio: Studio) -> Voice:
+    return tiny_studio.voices["alto-1"]
+
+
+@pytest.fixture(scope="module")
+def talk(kathleen: list[Path]) -> np.ndarray:
+    """90 s of speech [N] at 24 kHz, with some samples over."""
+    once = np.concatenate([audio.read(path) for path in kathleen])
+    return np.tile(once, 10)[: 90 * 24000 + 77]
+
+
+def test_built_in_voices_belong_to_nobody(tiny_studio: Studio) -> None:
+    assert list(tiny_studio.voices) == ["alto-1", "tenor-1"]
+    for name, voice in tiny_studio.voices.items():
+        assert (voice.name, voice.builtin, voice.consent) == (name, True, None)
+    assert repr(tiny_studio) == "Studio(device='cpu', voices=['alto-1', 'tenor-1'])"
+    with pytest.raises(TypeError):
+        tiny_studio.voices["mine"] = tiny_studio.voices["alto-1"]  # type: ignore[index]
+
+
+def test_speech_is_sound_and_says_where_it_comes_from(tiny_studio: Studio, alto: Voice) -> None:
+    speech = tiny_studio.speak(TEXT, alto)
+    assert speech.sample_rate == 24000
+    assert 1 < speech.duration < 20
+    assert np.abs(speech.samples).max() > 0.01
+    made = speech.provenance
+    assert (made.verb, made.voice, made.consent) == ("speak", "alto-1", None)
+    ada = person(tiny_studio)
+    assert ada.consent is not None
+    assert tiny_studio.speak("Hi.", ada).provenance.consent == ada.consent.digest()
+
+
+def test_a_stream_joined_is_what_speak_gives(tiny_studio: Studio, alto: Voice) -> None:
+    pieces = list(tiny_studio.stream(TEXT, alto, speed=0.8, pitch=2.0, seed=3))
+    assert len(pieces) > 4
+    assert max(piece.duration for piece in pieces) < 5
+    whole = tiny_studio.speak(TEXT, alto, speed=0.8, pitch=2.0, seed=3)
+    np.testing.assert_array_equal(joined(pieces), whole.samples)
+
+
+def test_the_same_seed_gives_the_same_samples(tiny_studio: Studio, alto: Voice) -> None:
+    first, again, other = (tiny_studio.speak(SENTENCE, alto, seed=seed).samples for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert len(first) == len(other)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_synthesis_leaves_the_process_random_state_alone(tiny_studio: Studio, alto: Voice) -> None:
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    tiny_studio.speak("Hi.", alto)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 2.0])
+def test_speed_divides_the_duration(tiny_studio: Studio, alto: Voice, speed: float) -> None:
+    plain = len(tiny_studio.speak(TEXT, alto).samples)
+    fast = len(tiny_studio.speak(TEXT, alto, speed=speed).samples)
+    assert abs(fast - plain / speed) <= 4 * HOP  # each of three sentences is rounded to frames
+
+
+def test_pitch_moves_by_semitones(
+    tiny_studio: Studio, alto: Voice, kathleen: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[np.ndarray] = []
+
+    def render(vocoder: object, acoustics: Acoustics, *, seed: int) -> Iterator[np.ndarray]:
+        rendered.append(acoustics.f0.numpy())
+        return iter([np.zeros(len(rendered[-1]) * HOP, np.float32)])
+
+    monkeypatch.setattr("voiceswap.studio.render", render)
+    for pitch in (0.0, 7.0, -5.0):
+        tiny_studio.speak(SENTENCE, alto, pitch=pitch)
+        tiny_studio.convert(kathleen[0], alto, pitch=pitch)
+    for moved, semitones in ((rendered[2:4], 7), (rendered[4:6], -5)):
+        for plain, other in zip(rendered[:2], moved, strict=True):
+            assert (plain > 0).any()
+            np.testing.assert_allclose(other, plain * 2 ** (semitones / 12), rtol=1e-4)
+
+
+def test_a_melody_is_moved_into_the_range_of_the_voice(tiny_studio: Studio, kathleen: list[Path]) -> None:
+    f0 = f0_track(audio.level(audio.read(kathleen[0])))
+    source = conversion.Source.measure(kathleen[0])
+    for voice in tiny_studio.voices.values():
+        moved = source.move(f0, voice, 0.0).numpy()
+        np.testing.assert_array_equal(moved > 0, f0 > 0)
+        assert np.median(moved[moved > 0]) == pytest.approx(voice.f0_median, rel=0.01)
+        assert np.corrcoef(np.log(moved[moved > 0]), np.log(f0[f0 > 0]))[0, 1] > 0.99
+
+
+def test_long_text_comes_piece_by_piece(tiny_studio: Studio, alto: Voice) -> None:
+    text = "The rain had stopped, and it was late. " * 26000  # a megabyte
+    list(tiny_studio.stream("Hi.", alto))
+    tracemalloc.start()
+    stream = tiny_studio.stream(text, alto)
+    pieces = [next(stream) for _ in range(20)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(text) > 1_000_000
+    assert all(piece.duration < 5 for piece in pieces)
+    assert peak < 40e6
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", TextError),
+        (" \n\t ", TextError),
+        ("?! … —", TextError),
+        ("😀🎉", TextError),
+        ("日本語", TextError),
+        ("Hello, привет.", TextError),
+        ("\0" * 10**6, TextError),
+        (b"bytes", TextError),
+        (None, TextError),
+        ("[[h ə ʘ]]", PhonemeError),
+        ("Say [[h ə l", PhonemeError),
+        ("[[ ]]", PhonemeError),
+    ],
+)
+def test_text_that_cannot_be_spoken(
+    tiny_studio: Studio, alto: Voice, text: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        tiny_studio.stream(text, alto)  # by the call itself, before any sound
+    with pytest.raises(error):
+        tiny_studio.speak(text, alto)
+
+
+def test_phonemes_need_no_spelling(tiny_studio: Studio, alto: Voice) -> None:
+    assert tiny_studio.speak("[[h ə l ˈoʊ]]", alto).duration > 0.1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"speed": 0.49},
+        {"speed": 2.01},
+        {"speed": float("nan")},
+        {"speed": "fast"},
+        {"speed": None},
+        {"pitch": 24.5},
+        {"pitch": -float("inf")},
+        {"pitch": "high"},
+        {"seed": -1},
+        {"seed": 2**40},
+        {"seed": 1.5},
+    ],
+)
+def test_options_out_of_range(tiny_studio: Studio, alto: Voice, options: dict[str, float]) -> None:
+    (name,) = options
+    with pytest.raises(OptionError, match=f"^{name}=.*a (whole )?number from"):
+        tiny_studio.stream("Hi.", alto, **options)  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_are_numbers(tiny_studio: Studio, alto: Voice) -> None:
+    given = tiny_studio.speak("Hi.", alto, speed=np.float32(1.5), pitch=np.float64(1), seed=np.int64(3))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(
+        given.samples, tiny_studio.speak("Hi.", alto, speed=1.5, pitch=1, seed=3).samples
+    )
+
+
+def test_a_conversion_is_as_long_as_its_source(
+    tiny_studio: Studio, alto: Voice, kathleen: list[Path], nathalie: list[Path]
+) -> None:
+    for path in (*kathleen, *nathalie):
+        speech = tiny_studio.convert(path, alto)
+        assert len(speech.samples) == len(audio.read(path))
+        assert (speech.provenance.verb, speech.provenance.voice) == ("convert", "alto-1")
+    samples = audio.read(kathleen[0])
+    for length in (24000, 24001, 24255, 24256):
+        assert len(tiny_studio.convert((samples[12000 : 12000 + length], 24000), alto).samples) == length
+    at_16k = audio.resample(samples, 24000, 16000)
+    converted = tiny_studio.convert((at_16k, 16000), alto).samples
+    assert len(converted) == len(audio.read((at_16k, 16000)))
+
+
+def test_a_long_recording_is_converted_in_windows(tiny_studio: Studio, alto: Voice, talk: np.ndarray) -> None:
+    pieces = list(tiny_studio.convert_stream((talk, 24000), alto))
+    assert sum(len(piece.samples) for piece in pieces) == len(talk)
+    assert max(piece.duration for piece in pieces) <= 16
+    samples = joined(pieces)
+    seams = np.cumsum([len(piece.samples) for piece in pieces])[:-1]
+    steps = np.abs(np.diff(samples))
+    assert steps[seams - 1].max() < np.percentile(steps, 99.9)  # nothing clicks
+
+
+def test_windows_are_bounded_and_cover_the_recording(talk: np.ndarray) -> None:
+    source = conversion.Source.measure((talk, 24000))
+    windows = list(conversion.windows(source))
+    assert sum(window.length for window in windows) == len(talk)
+    assert max(len(window.samples) for window in windows) <= (1500 + 2 * 100) * HOP
+    assert all(window.length >= 900 * HOP for window in windows[:-1])
+    at = 0
+    for number, window in enumerate(windows):
+        own = window.samples[window.before * HOP :][: window.length]
+        np.testing.assert_allclose(own, talk[at : at + window.length] * source.gain, rtol=1e-5)
+        assert number == 0 or window.before == 100
+        at += window.length
+    for before, after in pairwise(windows):  # each sees what comes after its own end
+        ahead = before.samples[(before.before + before.frames) * HOP :]
+        assert len(ahead) == 100 * HOP
+        np.testing.assert_array_equal(ahead, after.samples[after.before * HOP :][: len(ahead)])
+
+
+def test_seams_lie_where_it_is_quiet() -> None:
+    noise = np.random.default_rng(0).standard_normal(1500 * HOP).astype(np.float32)
+    noise[1200 * HOP : 1210 * HOP] = 0
+    assert 1200 <= conversion._quietest(noise) <= 1210
+
+
+def test_conversion_of_a_long_recording_takes_the_memory_of_a_window(
+    tiny_studio: Studio, alto: Voice, talk: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "_MEASURED", 8.0)
+    soundfile.write(tmp_path / "talk.flac", talk, 24000)
+
+    def peak(windows: int) -> int:
+        tracemalloc.start()
+        stream = tiny_studio.convert_stream(tmp_path / "talk.flac", alto)
+        for _ in range(windows):
+            next(stream)
+        result = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return result
+
+    peak(1)
+    assert peak(4) < 1.5 * peak(1)
+
+
+def test_what_holds_no_speech_is_not_converted(tiny_studio: Studio, alto: Voice, tmp_path: Path) -> None:
+    for samples in (
+        np.zeros(48000),
+        np.full(48000, 0.3),
+        1e-4 * np.random.default_rng(0).standard_normal(48000),
+    ):
+        with pytest.raises(AudioError, match="no speech"):
+            tiny_studio.convert((samples, 24000), alto)
+    for samples in (np.zeros(0), np.zeros(1), np.full(24000, np.nan)):
+        with pytest.raises(AudioError):
+            tiny_studio.convert_stream((samples, 24000), alto)
+    (tmp_path / "text.wav").write_text("some words")
+    for path in (tmp_path / "text.wav", tmp_path, tmp_path / "none.wav"):
+        with pytest.raises(AudioError):
+            tiny_studio.convert_stream(path, alto)
+    with pytest.raises(OptionError, match=r"^pitch=25"):
+        tiny_studio.convert_stream(tmp_path / "none.wav", alto, pitch=25)
+
+
+def test_damage_behind_the_first_minutes_is_reported(
+    tiny_studio: Studio, alto: Voice, talk: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "_MEASURED", 8.0)
+    broken = talk[: 30 * 24000].copy()
+    broken[-1] = np.nan
+    soundfile.write(tmp_path / "talk.wav", broken, 24000, subtype="FLOAT")
+    stream = tiny_studio.convert_stream(tmp_path / "talk.wav", alto)
+    with pytest.raises(AudioError, match=r"NaN or infinite at 30\.000 s"):
+        list(stream)
+
+
+def test_enrolling_gives_a_voice_that_can_be_kept(
+    tiny_studio: Studio, kathleen: list[Path], tmp_path: Path
+) -> None:
+    voice = enroll(tiny_studio, kathleen)
+    assert (voice.name, voice.consent, voice.builtin) == ("Ada Example", consent(), False)
+    assert 140 < voice.f0_median < 260  # a woman's voice
+    assert 0.05 < voice.f0_spread < 0.5
+    assert np.linalg.norm(voice.vector) == pytest.approx(1, abs=1e-5)
+    voice.save(tmp_path / "ada.voice")
+    again = Voice.load(tmp_path / "ada.voice")
+    np.testing.assert_array_equal(
+        tiny_studio.speak("Hi.", again).samples, tiny_studio.speak("Hi.", voice).samples
+    )
+    assert tiny_studio.convert(kathleen[0], again).duration > 3
+
+
+def test_references_may_be_one_or_many_of_any_form(tiny_studio: Studio, kathleen: list[Path]) -> None:
+    one = kathleen[0]
+    rate = 24000
+    expected = enroll(tiny_studio, [one]).vector
+    for form in (one, str(one), (audio.read(one), rate), [(audio.read(one), rate)]):
+        np.testing.assert_allclose(enroll(tiny_studio, form).vector, expected, atol=1e-5)
+    many = enroll(tiny_studio, kathleen).vector
+    np.testing.assert_array_equal(enroll(tiny_studio, tuple(map(str, kathleen[:3]))).vector, many)
+    np.testing.assert_array_equal(
+        enroll(tiny_studio, tuple(kathleen[:2])).vector, enroll(tiny_studio, kathleen[:2]).vector
+    )
+    assert np.abs(many - expected).max() > 1e-4
+
+
+def test_silence_around_speech_changes_little(tiny_studio: Studio, kathleen: list[Path]) -> None:
+    samples = np.concatenate([audio.read(path) for path in kathleen])
+    silence = np.zeros(5 * 24000, np.float32)
+    plain = enroll(tiny_studio, (samples, 24000))
+    padded = enroll(tiny_studio, (np.concatenate([silence, samples, silence]), 24000))
+    assert float(plain.vector @ padded.vector) > 0.99
+    assert padded.f0_median == pytest.approx(plain.f0_median, rel=0.05)
+
+
+def bad_references(samples: np.ndarray) -> dict[str, tuple[np.ndarray, str]]:
+    rng = np.random.default_rng(0)
+    return {
+        "silent": (np.zeros(5 * 24000), "silent, or only noise"),
+        "noise": (0.1 * rng.standard_normal(5 * 24000), "silent, or only noise"),
+        "clipped": (np.clip(samples * 30, -1, 1), r"of its samples are clipped, at most 0\.5%"),
+        "short": (
+            np.r_[np.zeros(24000), samples[24000 : 24000 + 12000], np.zeros(24000)],
+            "at least 1 s is needed",
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", ["silent", "noise", "clipped", "short"])
+def test_bad_references_are_refused(tiny_studio: Studio, kathleen: list[Path], name: str) -> None:
+    bad, message = bad_references(audio.read(kathleen[0]))[name]
+    with pytest.raises(EnrollmentError, match=message):
+        enroll(tiny_studio, (bad, 24000))
+    with pytest.raises(EnrollmentError, match=message):
+        enroll(tiny_studio, [kathleen[0], (bad, 24000)])
+
+
+def test_no_reference_is_refused(tiny_studio: Studio) -> None:
+    with pytest.raises(EnrollmentError, match="at least one"):
+        enroll(tiny_studio, [])
+
+
+def test_doubtful_references_are_warned_of(tiny_studio: Studio, kathleen: list[Path]) -> None:
+    with pytest.warns(UserWarning, match=r"only \d\.\d s of speech"):
+        tiny_studio.enroll(kathleen[0], consent=consent())
+    samples = np.concatenate([audio.read(path) for path in kathleen])
+    hot = np.clip(samples / np.sort(np.abs(samples))[-150], -1, 1)
+    with pytest.warns(UserWarning, match="of its samples are clipped; the voice may sound rough"):
+        tiny_studio.enroll((hot, 24000), consent=consent())
+
+
+def windows_of(*people: tuple[int, int], spread: float = 0.4) -> np.ndarray:
+    """Unit vectors [W, 192]: for each (seed, count), windows around one person's direction."""
+    rows = []
+    for seed, count in people:
+        center = np.random.default_rng(seed).standard_normal(192) / 192**0.5
+        rows += [
+            center + spread * np.random.default_rng((seed, i)).standard_normal(192) / 192**0.5
+            for i in range(count)
+        ]
+    vectors = np.array(rows)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("people", [[(1, 4), (2, 4)], [(1, 2), (2, 10)], [(1, 20), (2, 3)]])
+def test_two_people_are_told_apart(people: list[tuple[int, int]]) -> None:
+    vectors = windows_of(*people)
+    for order in range(3):
+        with pytest.raises(EnrollmentError, match="two people"):
+            _check_one_person(np.random.default_rng(order).permutation(vectors))
+
+
+@pytest.mark.parametrize(
+    "people", [[(1, 1)], [(1, 3)], [(1, 4)], [(1, 30)], [(1, 10), (2, 1)], [(1, 1), (2, 1)]]
+)
+def test_one_person_is_not_taken_for_two(people: list[tuple[int, int]]) -> None:
+    _check_one_person(windows_of(*people))  # a single odd window is a cough, not a person
+
+
+def test_consent_is_kept_to(tiny_studio: Studio, kathleen: list[Path]) -> None:
+    speaks, converts = person(tiny_studio, "speak"), person(tiny_studio, "convert")
+    tiny_studio.speak("Hi.", speaks)
+    tiny_studio.convert(kathleen[0], converts)
+    with pytest.raises(ConsentError, match="does not cover 'convert'"):
+        tiny_studio.convert_stream(kathleen[0], speaks)
+    with pytest.raises(ConsentError, match="does not cover 'speak'"):
+        tiny_studio.stream("Hi.", converts)
+
+
+def test_a_consent_that_is_over_ends_the_use_of_a_voice(tiny_studio: Studio, kathleen: list[Path]) -> None:
+    record = consent().to_dict() | {"since": "2001-01-01", "until": "2001-12-31"}
+    over = replace(person(tiny_studio), consent=Consent.from_dict(record))
+    for use in (
+        lambda: tiny_studio.stream("Hi.", over),
+        lambda: tiny_studio.convert_stream(kathleen[0], over),
+        lambda: tiny_studio.enroll(kathleen[0], consent=Consent.from_dict(record)),
+    ):
+        with pytest.raises(ConsentError, match="ended on 2001-12-31"):
+            use()
+
+
+def test_a_voice_of_another_space_is_refused(tiny_studio: Studio, kathleen: list[Path]) -> None:
+    stranger = replace(person(tiny_studio), space="0" * 64)
+    with pytest.raises(VoiceFileError, match="of the embedding space 000000000000"):
+        tiny_studio.stream("Hi.", stranger)
+    with pytest.raises(VoiceFileError, match="of the embedding space 000000000000"):
+        tiny_studio.convert_stream(kathleen[0], stranger)
+
+
+def test_a_recording_put_together_again_keeps_its_length(tiny_studio: Studio, kathleen: list[Path]) -> None:
+    speech = tiny_studio.resynthesize(kathleen[0])
+    assert len(speech.samples) == len(audio.read(kathleen[0]))
+
+
+@pytest.mark.parametrize("device", ["tpu", "", "cuda:99", "cpu:one"])
+def test_devices_that_are_not_there(tiny_weights: Path, device: str) -> None:
+    with pytest.raises(OptionError, match=r"^device="):
+        voiceswap.load(device, weights=tiny_weights)
+
+
+def test_weights_that_are_missing_or_foreign(tiny_weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such weights file"):
+        voiceswap.load("cpu", weights=tmp_path)
+    folder = shutil.copytree(tiny_weights, tmp_path / "weights")
+    shutil.copy(tiny_weights / "converter.safetensors", folder / "vocoder.safetensors")
+    studio = voiceswap.load("cpu", weights=folder)
+    with pytest.raises(CheckpointError, match="it holds a converter, not a vocoder"):
+        studio.speak("Hi.", studio.voices["alto-1"])
+    for content in ("", "[1]", '[{"name": "a"}]', "{}x", '[{"name": "a", "vector": [0.5], "f0_median": 1}]'):
+        (folder / "voices.json").write_text(content)
+        with pytest.raises(CheckpointError, match="built-in voices cannot be read"):
+            _ = voiceswap.load("cpu", weights=folder).voices
+
+
+def test_a_model_that_went_wrong_makes_no_sound(tiny_weights: Path, tmp_path: Path) -> None:
+    from voiceswap import checkpoint
+
+    folder = shutil.copytree(tiny_weights, tmp_path / "weights")
+    vocoder = checkpoint.load(folder / "vocoder.safetensors", "vocoder")
+    torch.nn.init.constant_(vocoder.filter.leave.bias, float("nan"))
+    checkpoint.save(vocoder, folder / "vocoder.safetensors")
+    studio = voiceswap.load("cpu", weights=folder)
+    with pytest.raises(AudioError, match="not finite"):
+        studio.speak("Hi.", studio.voices["alto-1"])

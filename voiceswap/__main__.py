@@ -1,0 +1,7 @@
+"""``python -m voiceswap`` is the command ``voiceswap``."""
+
+import sys
+
+from voiceswap.cli import main
+
+sys.exit(main())

@@ -1,0 +1,98 @@
+"""A recording of any length as overlapping windows, and its melody moved into a voice's range. N samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from voiceswap import audio
+from voiceswap.acoustics import ACOUSTICS, f0_track, pitch_statistics
+from voiceswap.errors import AudioError
+from voiceswap.voice import Voice
+
+_MEASURED = 120.0  # seconds from the beginning that tell level and range
+_LONGEST = 1500  # frames converted at once: 16 s
+_SHORTEST = 900
+_CONTEXT = 100  # frames that the recognizer and the converter together see to either side
+_BLOCK = 8.0  # seconds read at once
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording to be converted: the gain that brings it to the models' level, and its F0 statistics."""
+
+    recording: audio.Source
+    gain: float
+    f0_median: float
+    f0_spread: float
+
+    @classmethod
+    def measure(cls, recording: audio.Source) -> Source:
+        """Read the first two minutes; raises AudioError for what cannot be read or holds no speech."""
+        head = next(audio.blocks(recording, seconds=_MEASURED))
+        if not audio.find_speech(head):
+            name = str(recording) if not isinstance(recording, tuple) else "the recording"
+            raise AudioError(
+                name, "there is no speech in its first two minutes", "Give a recording of someone speaking"
+            )
+        leveled = audio.level(head)
+        peak = int(np.abs(head).argmax())
+        f0 = f0_track(leveled)
+        median, spread = pitch_statistics(np.log(f0[f0 > 0]))
+        return cls(recording, float(leveled[peak] / head[peak]), median, spread)
+
+    def move(self, f0: NDArray[np.float32], voice: Voice, pitch: float) -> Tensor:
+        """F0 [T] in Hz of the recording → of the voice: medians meet, excursions scale with the spreads."""
+        scale = float(np.clip(voice.f0_spread / self.f0_spread, 0.6, 1.6))
+        excursion = np.log(np.maximum(f0, 1.0) / self.f0_median) * scale
+        moved = voice.f0_median * 2 ** (pitch / 12) * np.exp(np.clip(excursion, -1.4, 1.4))
+        return torch.from_numpy(np.where(f0 > 0, moved, 0.0).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Window:
+    """Leveled `samples` [N] with context; `frames` from `before` on are its own, `length` samples."""
+
+    samples: NDArray[np.float32]
+    before: int
+    frames: int
+    length: int
+
+
+def windows(source: Source) -> Iterator[Window]:
+    """The recording's windows in order; their `length`s add up to it. Seams lie in its quietest places."""
+    hop = ACOUSTICS.hop
+    buffer = np.zeros(0, np.float32)
+    before = 0  # frames of context at the head of the buffer
+    stream = audio.blocks(source.recording, seconds=_BLOCK)
+    ended = False
+    while True:
+        while not ended and len(buffer) < (before + _LONGEST + _CONTEXT) * hop:
+            block = next(stream, None)
+            ended = block is None
+            if block is not None:
+                buffer = np.concatenate([buffer, block * source.gain])
+        left = len(buffer) - before * hop
+        if left <= 0:
+            return
+        if ended and left <= _LONGEST * hop:
+            yield Window(buffer, before, -(-left // hop), left)
+            return
+        frames = _quietest(buffer[before * hop :])
+        yield Window(buffer[: (before + frames + _CONTEXT) * hop], before, frames, frames * hop)
+        keep = max(0, before + frames - _CONTEXT)
+        before = before + frames - keep
+        buffer = buffer[keep * hop :]
+
+
+def _quietest(samples: NDArray[np.float32]) -> int:
+    """The frame between the shortest and longest length at whose edge a seam is least heard."""
+    hop = ACOUSTICS.hop
+    frames = samples[: min(len(samples) // hop, _LONGEST) * hop].reshape(-1, hop)
+    power = np.convolve(np.square(frames).mean(1), np.ones(5), "same")
+    return _SHORTEST + int(power[_SHORTEST:].argmin())

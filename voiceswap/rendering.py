@@ -1,0 +1,42 @@
+"""Acoustics to samples in bounded blocks: the vocoder's seams are hidden by its own context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from voiceswap.acoustics import ACOUSTICS, Acoustics
+from voiceswap.models.vocoder import Vocoder, pulses
+
+_CONTEXT = 28  # frames that the vocoder and its transforms see to either side
+_BLOCK = 384  # frames rendered at once: 4 s
+
+
+@torch.inference_mode()
+def render(
+    vocoder: Vocoder, acoustics: Acoustics, *, seed: int, block: int = _BLOCK
+) -> Iterator[NDArray[np.float32]]:
+    """Samples [T * hop] of `acoustics` in pieces of `block` frames, the first one a quarter as long.
+
+    The pieces are the same as if all had been rendered at once: pulses and noise are made for the whole.
+    """
+    hop = ACOUSTICS.hop
+    device = next(vocoder.parameters()).device
+    # One frame more than asked for, as T frames span (T - 1) * hop samples.
+    mel = torch.nn.functional.pad(acoustics.mel[None], (0, 1), mode="replicate").to(device)
+    f0 = torch.nn.functional.pad(acoustics.f0[None], (0, 1)).to(device)
+    frames = mel.shape[2]
+    pulse = pulses(f0)
+    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device hears the same noise
+    noise = torch.randn(pulse.shape, generator=generator).to(device)
+    start, size = 0, max(1, block // 4)
+    while start < frames - 1:
+        end = min(start + size, frames - 1)
+        low, high = max(0, start - _CONTEXT), min(frames, end + _CONTEXT + 1)
+        part = slice(low * hop, (high - 1) * hop)
+        wave = vocoder(mel[:, :, low:high], f0[:, low:high], noise[:, part], pulse[:, part])[0]
+        yield wave[(start - low) * hop : (end - low) * hop].float().cpu().numpy()
+        start, size = end, block

@@ -1,0 +1,277 @@
+"""Studio: the only class that knows the order of things."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from numbers import Integral, Real
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from voiceswap import audio, checkpoint
+from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track, log_mel
+from voiceswap.conversion import Source, windows
+from voiceswap.enrollment import measure
+from voiceswap.errors import AudioError, CheckpointError, OptionError
+from voiceswap.models.converter import loudness_of
+from voiceswap.provenance import Consent, Provenance
+from voiceswap.rendering import render
+from voiceswap.speech import Speech
+from voiceswap.voice import Voice
+
+WEIGHTS = Path(__file__).parent / "weights"
+_SPEEDS = (0.5, 2.0)
+_PITCHES = (-24.0, 24.0)
+_LARGEST_SEED = 2**32 - 1
+_QUALITY = 1.0  # `recording_quality` asked of the decoder: that of a quiet studio
+
+
+def load(device: str = "auto", *, weights: str | Path | None = None) -> Studio:
+    """A Studio with the bundled weights, or with those in the folder `weights`; nothing is downloaded.
+
+    `device` is "auto" (a GPU if there is one), "cpu", "cuda" or "mps". Raises OptionError for a device that
+    is not there, CheckpointError for weights that are missing or damaged.
+    """
+    return Studio(_device(device), Path(weights) if weights is not None else WEIGHTS)
+
+
+def _device(name: str) -> torch.device:
+    there = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    there = there if torch.cuda.is_available() else []
+    there += ["mps"] if torch.backends.mps.is_available() else []
+    there += ["cpu"]
+    if name == "auto":
+        return torch.device(there[0])
+    if name not in there:
+        raise OptionError(
+            f"device={name!r}", "it is not on this machine", f"Choose one of auto, {', '.join(there)}"
+        )
+    return torch.device(name)
+
+
+class Studio:
+    """Speaks, converts and enrolls with one set of weights on one device."""
+
+    def __init__(self, device: torch.device, weights: Path) -> None:
+        self.device = device
+        self.weights = weights
+        # Headers are read at once, so that missing or foreign weights are an error of `load`.
+        self._space = checkpoint.read_header(self._file("speaker-encoder"))["sha256"]
+
+    def __repr__(self) -> str:
+        return f"Studio(device={str(self.device)!r}, voices={list(self.voices)})"
+
+    def _file(self, kind: str) -> Path:
+        return self.weights / f"{kind}.safetensors"
+
+    @cached_property
+    def _models(self) -> _Models:
+        return _Models(self.weights, self.device)
+
+    @cached_property
+    def voices(self) -> Mapping[str, Voice]:
+        """The built-in voices by name; they belong to nobody."""
+        path = self.weights / "voices.json"
+        if not path.exists():  # one's own weights need not come with voices
+            return MappingProxyType({})
+        try:
+            rows = json.loads(path.read_text("utf-8"))
+            made = {row["name"]: _built_in(row, self._space) for row in rows}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                str(path), f"the built-in voices cannot be read ({error})", "Reinstall voiceswap"
+            ) from error
+        return MappingProxyType(made)
+
+    def enroll(
+        self, recordings: str | Path | audio.Source | Sequence[str | Path | audio.Source], *, consent: Consent
+    ) -> Voice:
+        """The voice of the person who is heard in `recordings`: one, or several that are averaged.
+
+        About 10 s of clean speech are enough. Raises EnrollmentError for references that are silent, clipped,
+        too short or of two people, AudioError for files that cannot be read, ConsentError for a consent that
+        has ended.
+        """
+        consent.check(consent.scope[0])  # still in force?
+        given: Any = recordings  # a tuple holds samples and their rate, or recordings
+        alone = isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Integral)
+        sources = [given] if alone or isinstance(given, (str, os.PathLike)) else list(given)
+        traits = measure(sources, encoder=self._models.encoder, recognizer=self._models.recognizer)
+        return Voice(name=consent.name, consent=consent, space=self._space, **traits)
+
+    def speak(
+        self, text: str, voice: Voice, *, speed: float = 1.0, pitch: float = 0.0, seed: int = 0
+    ) -> Speech:
+        """`text` of any length in `voice`: numbers, dates and the like are read as a person would.
+
+        `speed` 0.5 to 2 multiplies the tempo, `pitch` -24 to 24 moves the voice by semitones; the same `seed`
+        gives the same samples. Raises TextError, PhonemeError, OptionError, ConsentError, VoiceFileError.
+        """
+        return _join(list(self.stream(text, voice, speed=speed, pitch=pitch, seed=seed)))
+
+    def stream(
+        self, text: str, voice: Voice, *, speed: float = 1.0, pitch: float = 0.0, seed: int = 0
+    ) -> Iterator[Speech]:
+        """As `speak`, in pieces of a few seconds as they are made; joined, they are what `speak` gives."""
+        from voiceswap.text import sentences
+
+        _check_range("speed", speed, _SPEEDS)
+        _check_range("pitch", pitch, _PITCHES)
+        if not isinstance(seed, Integral) or not 0 <= seed <= _LARGEST_SEED:
+            raise OptionError(
+                f"seed={seed!r}",
+                f"it is a whole number from 0 to {_LARGEST_SEED}",
+                "Choose one in that range",
+            )
+        voice.check("speak", space=self._space)
+        return self._spoken(sentences(text), voice, float(speed), float(pitch), int(seed))
+
+    def _spoken(
+        self, sentences: Any, voice: Voice, speed: float, pitch: float, seed: int
+    ) -> Iterator[Speech]:
+        from voiceswap.text.phonemes import BOUNDARY, make
+
+        edge = make([BOUNDARY])
+        speaker = torch.from_numpy(np.array(voice.vector)).to(self.device)
+        for number, sentence in enumerate(sentences):
+            phonemes = edge + sentence.phonemes + edge
+            made = self._models.synthesizer.synthesize(
+                torch.tensor(phonemes.ids, device=self.device),
+                torch.tensor(phonemes.stress, device=self.device),
+                speaker=speaker,
+                f0_median=voice.f0_median,
+                f0_spread=voice.f0_spread,
+                speed=speed,
+                pitch=pitch,
+                quality=_QUALITY,
+                **({} if np.isnan(voice.rate) else {"rate": voice.rate}),
+            )
+            pause = np.zeros(round(sentence.pause / speed * ACOUSTICS.sample_rate), np.float32)
+            for piece in render(self._models.vocoder, made, seed=seed + number):
+                yield self._speech(piece, "speak", voice)
+            if len(pause):
+                yield self._speech(pause, "speak", voice)
+
+    def convert(self, recording: str | Path | audio.Source, voice: Voice, *, pitch: float = 0.0) -> Speech:
+        """`recording` said by `voice`: words, timing and melody stay, the melody moved into its range.
+
+        Any format, up to an hour (`convert_stream` has no limit). `pitch` moves the result by semitones.
+        """
+        return _join(list(self.convert_stream(recording, voice, pitch=pitch)))
+
+    def convert_stream(
+        self, recording: str | Path | audio.Source, voice: Voice, *, pitch: float = 0.0
+    ) -> Iterator[Speech]:
+        """As `convert`, in pieces of some seconds as they are made, in bounded memory for any length."""
+        _check_range("pitch", pitch, _PITCHES)
+        voice.check("convert", space=self._space)
+        source = Source.measure(recording)
+        return self._converted(source, voice, float(pitch))
+
+    @torch.inference_mode()
+    def _converted(self, source: Source, voice: Voice, pitch: float) -> Iterator[Speech]:
+        models = self._models
+        speaker = torch.from_numpy(np.array(voice.vector))[None].to(self.device)
+        quality = torch.tensor([_QUALITY], device=self.device)
+        for number, window in enumerate(windows(source)):
+            mel = log_mel(torch.from_numpy(window.samples)[None]).to(self.device)
+            f0 = source.move(f0_track(window.samples), voice, pitch)[None].to(self.device)
+            content, logits = models.recognizer(mel)
+            made = models.converter(content, logits, f0, loudness_of(mel), speaker, quality)
+            frames = slice(window.before, window.before + window.frames)
+            part = Acoustics(made[0, :, frames], f0[0, frames])
+            samples = np.concatenate(list(render(models.vocoder, part, seed=number)))
+            yield self._speech(samples[: window.length], "convert", voice)
+
+    def resynthesize(self, recording: str | Path | audio.Source) -> Speech:
+        """`recording` taken apart to mel and F0 and put together again: what the vocoder alone does."""
+        samples = audio.level(audio.read(recording))
+        mel = log_mel(torch.from_numpy(samples)[None])[0]
+        acoustics = Acoustics(mel, torch.from_numpy(f0_track(samples)))
+        made = np.concatenate(list(render(self._models.vocoder, acoustics, seed=0)))[: len(samples)]
+        made_by = Provenance(verb="resynthesize", voice="", consent=None, weights=self._models.digest)
+        return Speech(made, ACOUSTICS.sample_rate, made_by)
+
+    def _speech(self, samples: NDArray[np.float32], verb: str, voice: Voice) -> Speech:
+        """The one way out: everything said or converted passes here. The watermark's place is here."""
+        if not np.isfinite(samples).all():
+            raise AudioError("the model's output", "it is not finite", "Check the weights and the voice")
+        consent = None if voice.consent is None else voice.consent.digest()
+        made_by = Provenance(verb=verb, voice=voice.name, consent=consent, weights=self._models.digest)
+        return Speech(samples, ACOUSTICS.sample_rate, made_by)
+
+
+class _Models:
+    """The five models, each loaded when it is first needed."""
+
+    def __init__(self, weights: Path, device: torch.device) -> None:
+        self._weights, self._device = weights, device
+
+    def _load(self, kind: str) -> Any:
+        return checkpoint.load(self._weights / f"{kind}.safetensors", kind, device=self._device)
+
+    @cached_property
+    def encoder(self) -> Any:
+        return self._load("speaker-encoder")
+
+    @cached_property
+    def recognizer(self) -> Any:
+        return self._load("phone-recognizer")
+
+    @cached_property
+    def synthesizer(self) -> Any:
+        return self._load("synthesizer")
+
+    @cached_property
+    def converter(self) -> Any:
+        return self._load("converter")
+
+    @cached_property
+    def vocoder(self) -> Any:
+        return self._load("vocoder")
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all the weights together."""
+        from hashlib import sha256
+
+        kinds = sorted(checkpoint.MODELS)
+        headers = [checkpoint.read_header(self._weights / f"{kind}.safetensors")["sha256"] for kind in kinds]
+        return sha256(" ".join(headers).encode()).hexdigest()
+
+
+def _built_in(row: Mapping[str, Any], space: str) -> Voice:
+    """A built-in voice from its row in voices.json."""
+    vector = np.array(row["vector"], np.float32)
+    return Voice(
+        name=row["name"],
+        vector=vector / np.linalg.norm(vector),
+        f0_median=row["f0_median"],
+        f0_spread=row["f0_spread"],
+        rate=row["rate"],
+        consent=None,
+        space=space,
+        builtin=True,
+    )
+
+
+def _check_range(name: str, value: float, allowed: tuple[float, float]) -> None:
+    if not isinstance(value, Real) or not allowed[0] <= value <= allowed[1]:
+        raise OptionError(
+            f"{name}={value!r}",
+            f"it is a number from {allowed[0]} to {allowed[1]}",
+            "Choose one in that range",
+        )
+
+
+def _join(pieces: Sequence[Speech]) -> Speech:
+    if not pieces:
+        raise AudioError("the recording", "nothing came of it", "Give a longer one")
+    return Speech(np.concatenate([p.samples for p in pieces]), pieces[0].sample_rate, pieces[0].provenance)
