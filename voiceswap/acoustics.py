@@ -133,7 +133,7 @@ def _correlate(samples: np.ndarray, config: AcousticsConfig) -> tuple[np.ndarray
 
 def _candidates(correlation: np.ndarray, config: AcousticsConfig) -> tuple[np.ndarray, np.ndarray]:
     """The best peaks of each frame: their F0 [T, K] in Hz and strengths [T, K] (-1 where there is none)."""
-    low = int(_RATE / config.f0_max) + 1
+    low = int(np.ceil(_RATE / config.f0_max))
     body = correlation[:, low - 1 :]
     left, mid, right = body[:, :-2], body[:, 1:-1], body[:, 2:]
     peak = (mid > left) & (mid >= right) & (mid > 0.2)

@@ -30,6 +30,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 _SPEEDS = (0.5, 2.0)
 _PITCHES = (-24.0, 24.0)
 _LARGEST_SEED = 2**32 - 1
+_CROSSFADE = 3  # frames over which one window of a conversion gives way to the next: 32 ms
 _QUALITY = 1.0  # `recording_quality` asked of the decoder: that of a quiet studio
 
 
@@ -180,14 +181,18 @@ class Studio:
         models = self._models
         speaker = torch.from_numpy(np.array(voice.vector))[None].to(self.device)
         quality = torch.tensor([_QUALITY], device=self.device)
+        tail = np.zeros(0, np.float32)  # what the window before made of the beginning of this one
         for number, window in enumerate(windows(source)):
             mel = log_mel(torch.from_numpy(window.samples)[None]).to(self.device)
             f0 = source.move(f0_track(window.samples), voice, pitch)[None].to(self.device)
             content, logits = models.recognizer(mel)
             made = models.converter(content, logits, f0, loudness_of(mel), speaker, quality)
-            frames = slice(window.before, window.before + window.frames)
+            frames = slice(window.before, window.before + window.frames + _CROSSFADE)
             part = Acoustics(made[0, :, frames], f0[0, frames])
             samples = np.concatenate(list(render(models.vocoder, part, seed=number)))
+            ramp = np.linspace(0, 1, len(tail), dtype=np.float32)
+            samples[: len(tail)] = samples[: len(tail)] * ramp + tail * (1 - ramp)
+            tail = samples[window.length :][: _CROSSFADE * ACOUSTICS.hop]
             yield self._speech(samples[: window.length], "convert", voice)
 
     def resynthesize(self, recording: str | Path | audio.Source) -> Speech:

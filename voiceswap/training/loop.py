@@ -59,6 +59,14 @@ class Task(ABC):
     def validate(self, model: nn.Module) -> Report:
         """Held-out figures of `model` (the averaged weights)."""
 
+    def state(self) -> dict[str, Tensor]:
+        """What training changes beside the weights, for `restore` in a resumed run."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave; what an older checkpoint lacks stays as it is."""
+        return
+
     def shipped(self, model: nn.Module) -> nn.Module:
         """The part of the trained module that is exported: all of it, unless training adds to it."""
         return model
@@ -121,6 +129,14 @@ def _optimizer(model: nn.Module, rate: float, config: TrainingConfig) -> torch.o
     return torch.optim.AdamW(groups, lr=rate, betas=(0.8, 0.99), foreach=True)
 
 
+def _average_gradients(accelerator: Any, model: nn.Module) -> None:
+    """Give every process the mean gradient: DDP does not where a task calls parts of the model directly."""
+    if accelerator.num_processes > 1:
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.grad = accelerator.reduce(parameter.grad, "mean")
+
+
 def train(
     task: Task,
     out: Path,
@@ -164,6 +180,7 @@ def train(
         if critic is not None and critic_optimizer is not None and "critic" in state:
             accelerator.unwrap_model(critic).load_state_dict(state["critic"])
             critic_optimizer.load_state_dict(state["critic_optimizer"])
+        task.restore(state.get("task", {}))
         step, seconds = state["step"], state["seconds"]
 
     log = _Log(out, accelerator.is_main_process)
@@ -175,6 +192,7 @@ def train(
             "model": accelerator.unwrap_model(model).state_dict(),
             "average": average.model.state_dict(),
             "optimizer": optimizer.state_dict(),
+            "task": task.state(),
             "step": step,
             "seconds": seconds,
         }
@@ -193,7 +211,7 @@ def train(
     saved = validated = time.monotonic()
     started, first = time.monotonic(), step
     before = seconds
-    while step < config.steps and not (config.minutes and seconds >= 60 * config.minutes):
+    while seconds < 60 * config.minutes if config.minutes else step < config.steps:
         rng = np.random.default_rng((config.seed, step, accelerator.process_index))
         torch.manual_seed(int(rng.integers(2**31)))
         share = _rate(config, step, seconds)
@@ -205,6 +223,7 @@ def train(
             losses, seen = task.losses(model, batch, step)
         optimizer.zero_grad()
         accelerator.backward(torch.stack(list(losses.values())).sum())
+        _average_gradients(accelerator, model)
         norm = accelerator.clip_grad_norm_(model.parameters(), config.clip)
         if torch.isfinite(norm):  # one bad batch must not end a night's run
             optimizer.step()

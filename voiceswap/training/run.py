@@ -65,6 +65,11 @@ def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
         raise OptionError(
             ", ".join(unknown), "there is no such setting", f"Choose from {', '.join(sorted(known))}"
         )
+    for name, value in fields.items():
+        old = getattr(settings, name)
+        kind = (int, float) if isinstance(old, float) else int if old is None else type(old)
+        if not isinstance(value, kind):
+            raise OptionError(f"{name}={value!r}", f"it is of the kind of {old!r}", "Give such a value")
     return dataclasses.replace(settings, **fields)
 
 

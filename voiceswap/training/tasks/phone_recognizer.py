@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class PhoneRecognizerTask(Task):
         self.config = config
         found = load_utterances(folders, lambda item: bool(item.phonemes) and item.language == "en")
         aligned = [u for u in found if u.item.durations]
-        # Recordings aligned by an earlier recognizer teach frames too, and go on under CTC, which can still move them.
+        # Recordings aligned by an earlier recognizer teach frames too; CTC, which may move them, stays.
         guessed = [u for u in found if not u.item.durations or u.item.id in u.store.forced]
         spoken = [u for u in guessed if u.item.frames <= config.longest]
         self.aligned = Pool([u for u in aligned if not u.held_out], dict(config.aligned_weights) or None)
@@ -124,6 +124,15 @@ class PhoneRecognizerTask(Task):
                 scaled.transpose(0, 1), batch["phones"], lengths, batch["phone_counts"], zero_infinity=True
             )
         return losses, None
+
+    def state(self) -> dict[str, Tensor]:
+        """The running label prior."""
+        return {"log_prior": self.log_prior}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """As `state` gave it."""
+        if "log_prior" in state:
+            self.log_prior = state["log_prior"].cpu()
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> Report:

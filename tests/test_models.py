@@ -1,0 +1,407 @@
+"""Blocks, models, and rendering in blocks: shapes, masks, and closed forms."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from voiceswap import checkpoint
+from voiceswap.acoustics import ACOUSTICS, Acoustics, log_mel
+from voiceswap.errors import CheckpointError
+from voiceswap.models import converter, phone_recognizer, speaker_encoder, synthesizer, vocoder
+from voiceswap.models.converter import Converter, loudness_of
+from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
+from voiceswap.models.speaker_encoder import SpeakerEncoder
+from voiceswap.models.synthesizer import Synthesizer
+from voiceswap.models.vocoder import Vocoder, pulses
+from voiceswap.nn.blocks import ConvNeXt, ConvNeXtBlock, lengths_to_mask
+from voiceswap.nn.decoder import Decoder, SpeakerCondition, pitch_features, recording_quality
+from voiceswap.nn.discriminators import (
+    MelDiscriminator,
+    WaveDiscriminator,
+    match_features,
+    please,
+    real_or_fake,
+)
+from voiceswap.rendering import render
+from voiceswap.text.phonemes import BOUNDARY, FIRST_PHONE, INVENTORY, SILENCE, parse
+
+SIZES = {
+    "vocoder": vocoder.SIZES,
+    "phone-recognizer": phone_recognizer.SIZES,
+    "speaker-encoder": speaker_encoder.SIZES,
+    "synthesizer": synthesizer.SIZES,
+    "converter": converter.SIZES,
+}
+MILLIONS = {"vocoder": 4, "phone-recognizer": 4, "speaker-encoder": 2, "synthesizer": 8, "converter": 6}
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def tiny(kind):
+    model = checkpoint.MODELS[kind][0](SIZES[kind]["tiny"]).eval()
+    for parameter in model.parameters():  # away from initial values that are 0
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    return model
+
+
+def close(a, b, atol=1e-4):
+    return torch.allclose(a, b, atol=atol)
+
+
+def test_mask_of_lengths():
+    mask = lengths_to_mask(torch.tensor([2, 0, 3]), 3)
+    assert mask.squeeze(-1).tolist() == [[1, 1, 0], [0, 0, 0], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_block_is_its_formula(dilation):
+    block = ConvNeXtBlock(6, kernel=5, dilation=dilation, condition=4)
+    x, condition = torch.randn(2, 9, 6), torch.randn(2, 4)
+    kernel = block.depthwise.weight[:, 0, 0]
+    padded = torch.nn.functional.pad(x, (0, 0, 2 * dilation, 2 * dilation))
+    convolved = torch.stack(
+        [sum(padded[:, t + k * dilation] * kernel[:, k] for k in range(5)) for t in range(9)], 1
+    )
+    y = block.norm(convolved + block.depthwise.bias)
+    gain, shift = block.film(condition)[:, None].chunk(2, -1)
+    y = block.narrow(torch.nn.functional.silu(block.widen(y * (1 + gain) + shift)))
+    assert close(block(x, None, condition), x + block.scale * y, 1e-5)
+
+
+def test_padding_does_not_change_a_stack():
+    stack = ConvNeXt(5, 7, channels=8, blocks=3, condition=4, dilations=(1, 2)).eval()
+    x, condition = torch.randn(1, 20, 5), torch.randn(1, 4)
+    alone = stack(x, torch.ones(1, 20, 1), condition)
+    padded = torch.cat([x, torch.full((1, 11, 5), 9.0)], 1)
+    both = stack(
+        torch.cat([padded, torch.randn(1, 31, 5)]),
+        lengths_to_mask(torch.tensor([20, 31]), 31),
+        condition.expand(2, -1),
+    )
+    assert close(both[:1, :20], alone)
+    assert not close(stack(padded, None, condition)[:, :20], alone)
+
+
+def test_decoder_hears_pitch_speaker_and_quality():
+    decoder = Decoder(6, channels=16, blocks=1, expansion=2, condition=8)
+    condition = SpeakerCondition(12, 8)
+    hidden, f0 = torch.randn(2, 10, 6), torch.full((2, 10), 150.0)
+    speaker, quality = torch.nn.functional.normalize(torch.randn(2, 12)), torch.zeros(2)
+    made = decoder(hidden, f0, condition(speaker, quality))
+    assert made.shape == (2, 80, 10)
+    assert not close(made, decoder(hidden, f0 * 2, condition(speaker, quality)))
+    assert not close(made, decoder(hidden, f0, condition(speaker.flip(0), quality)))
+    assert not close(made, decoder(hidden, f0, condition(speaker, quality + 1)))
+
+
+def test_pitch_features():
+    features = pitch_features(torch.tensor([[0.0, 150.0, 300.0]]))
+    assert features[0].tolist() == [[0, 0], [0, 1], [1, 1]]
+
+
+def test_recording_quality_is_the_gap_of_the_pauses():
+    mel = torch.full((2, 80, 100), -2.0)
+    mel[0, :, :30], mel[1, :, :30] = -5.0, -9.5
+    noisy, clean = recording_quality(mel).tolist()
+    assert noisy == pytest.approx(-0.75, abs=0.01)
+    assert clean == 1.5
+
+
+def test_discriminators_and_their_losses():
+    wave = torch.randn(2, 6000) * 0.1
+    judged = WaveDiscriminator(channels=4)(wave)
+    assert len(judged[0]) == 3
+    assert match_features(judged, judged) == 0
+    logits, inner = MelDiscriminator(12, channels=4)(torch.randn(2, 80, 30), torch.randn(2, 12))
+    assert [logit.shape[0] for logit in logits] == [2, 2]
+    assert len(inner) == 4
+    real, fake = ([torch.ones(2)], []), ([torch.zeros(2)], [])
+    assert (real_or_fake(real, fake), please(fake), please(real)) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("kind", MILLIONS)
+def test_base_size(kind):
+    model = checkpoint.MODELS[kind][0](SIZES[kind]["base"])
+    assert sum(p.numel() for p in model.parameters()) <= MILLIONS[kind] * 1e6
+
+
+@pytest.mark.parametrize("kind", MILLIONS)
+def test_weights_file_gives_the_model_back(kind, tmp_path):
+    model = tiny(kind)
+    stored = checkpoint.save(model, tmp_path / "m.safetensors", training={"steps": 3})
+    again = checkpoint.load(tmp_path / "m.safetensors", kind)
+    assert again.config == model.config
+    assert again.weights_hash == stored
+    assert not again.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value.half().float()), name
+    with pytest.raises(CheckpointError, match=f"it holds a {kind}"):
+        checkpoint.load(tmp_path / "m.safetensors", next(other for other in MILLIONS if other != kind))
+
+
+@pytest.mark.parametrize("frames", [41, 40])
+def test_recognizer(frames):
+    model = tiny("phone-recognizer")
+    mel = torch.randn(2, 80, frames) - 5
+    content, logits = model(mel)
+    pairs = (frames + 1) // 2
+    assert content.shape == (2, pairs, model.config.content)
+    assert logits.shape == (2, pairs, CLASSES)
+    padded = torch.cat([mel, mel[:, :, -1:].expand(-1, -1, frames % 2), torch.zeros(2, 80, 10)], 2)
+    mask = lengths_to_mask(torch.tensor([pairs, pairs]), pairs + 5)
+    assert close(model(padded, mask)[1][:, :pairs], model(mel, torch.ones(2, pairs, 1))[1])
+
+
+def test_classes_of_phonemes():
+    ids = torch.tensor([INVENTORY.index(SILENCE), INVENTORY.index(BOUNDARY), FIRST_PHONE, len(INVENTORY) - 1])
+    assert to_class(ids).tolist() == [0, 0, 1, CLASSES - 1]
+
+
+def test_speaker_encoder():
+    model = tiny("speaker-encoder")
+    mel = torch.randn(3, 80, 51) - 5
+    vectors = model(mel)
+    assert vectors.shape == (3, 192)
+    assert close(vectors.norm(dim=1), torch.ones(3))
+    above = mel.clone()
+    above[:, speaker_encoder.BANDS :] = 3.0
+    assert torch.equal(model(above), vectors)  # what a narrow-band recording lacks is not looked at
+    longer = torch.cat([mel, mel[:, :, -1:], torch.randn(3, 80, 20)], 2)
+    mask = lengths_to_mask(torch.tensor([26] * 3), 36)
+    assert close(model(longer, mask), model(mel, torch.ones(3, 26, 1)))
+
+
+def naive_spread(model, hidden, durations):
+    """One utterance [P, C] by whole durations, phoneme by phoneme."""
+    rows = []
+    for vector, count in zip(hidden, durations, strict=True):
+        for since in range(count):
+            place = torch.tensor([since / count, (count - 1 - since) / count, np.log(count) - 2.0])
+            rows.append(vector + model.place(place.float()))
+    return torch.stack(rows)
+
+
+def test_spread_is_the_naive_loop():
+    model = tiny("synthesizer")
+    durations = torch.tensor([[3, 0, 1, 5, 2], [0, 2, 2, 0, 3]])
+    hidden = torch.randn(2, 5, model.config.channels)
+    spread = model.spread(hidden, durations, 13)
+    assert spread.shape == (2, 13, model.config.channels)
+    for row, count in enumerate(durations.sum(1)):
+        assert close(spread[row, :count], naive_spread(model, hidden[row], durations[row].tolist()))
+
+
+def say(model, **options):
+    said = parse("h ə l ˈoʊ | w ˈɜː l d .")
+    vector = torch.nn.functional.normalize(
+        torch.randn(192, generator=torch.Generator().manual_seed(1)), dim=0
+    )
+    settings = {"f0_median": 120.0, "f0_spread": 0.2, **options}
+    return model.synthesize(torch.tensor(said.ids), torch.tensor(said.stress), speaker=vector, **settings)
+
+
+def test_synthesizer_speed_and_pitch():
+    model = tiny("synthesizer")
+    model.pitch.leave.bias.data[1] = 9.0  # all voiced
+    said = say(model)
+    frames = said.mel.shape[1]
+    assert said.mel.shape == (80, frames)
+    assert said.f0.shape == (frames,)
+    assert frames > 20
+    for speed in (0.5, 0.8, 1.7):
+        assert say(model, speed=speed).mel.shape[1] == pytest.approx(frames / speed, abs=1.5)
+    assert close(say(model, pitch=12.0).f0, 2 * said.f0, 1e-2)
+    assert close(say(model, f0_median=240.0).f0, 2 * said.f0, 1e-2)
+    model.pitch.leave.bias.data[1] = -9.0
+    assert not say(model).f0.any()
+
+
+def test_synthesizer_rounds_without_drift():
+    model = tiny("synthesizer")
+    model.duration.leave.weight.data.zero_()
+    model.duration.leave.bias.data.fill_(float(np.log1p(2.45)))  # 2.45 frames for each of the ten symbols
+    assert say(model).mel.shape[1] == round(10 * 2.45)
+
+
+def test_padding_does_not_change_the_synthesizer():
+    model = tiny("synthesizer")
+    ids, stress = torch.randint(2, 40, (2, 9)), torch.randint(0, 3, (2, 9))
+    condition = model.condition(torch.nn.functional.normalize(torch.randn(2, 192)), torch.ones(2))
+    rate = torch.tensor([12.0, 15.0])
+    mask = lengths_to_mask(torch.tensor([6, 9]), 9)
+    hidden, durations = model.plan(ids, stress, condition, rate, mask)
+    alone, planned = model.plan(ids[:1, :6], stress[:1, :6], condition[:1], rate[:1], torch.ones(1, 6, 1))
+    assert close(hidden[:1, :6] * mask[:1, :6], alone)
+    assert close(durations[:1, :6], planned)
+
+
+@pytest.mark.parametrize("frames", [30, 31])
+def test_converter(frames):
+    model = tiny("converter")
+    pairs = (frames + 1) // 2
+    content, logits = torch.randn(2, pairs, model.config.content), torch.randn(2, pairs, CLASSES)
+    f0 = torch.rand(2, frames) * 200
+    speaker = torch.nn.functional.normalize(torch.randn(2, 192))
+    mel = model(content, logits, f0, torch.zeros(2, frames), speaker, torch.ones(2))
+    assert mel.shape == (2, 80, frames)
+    # What passes without knowledge of the speaker is the bottleneck alone.
+    assert model.squeeze.out_features == model.config.bottleneck < model.config.content
+    assert model.encode(content, logits).shape == (2, 2 * pairs, model.config.channels)
+
+
+def test_loudness_follows_the_level():
+    mel = torch.full((1, 80, 12), -5.0)
+    assert close(loudness_of(mel), torch.zeros(1, 12))
+    assert close(loudness_of(mel + 2), torch.ones(1, 12))
+    mel[:, 70:] = 0.0  # above 5.5 kHz nothing counts
+    assert close(loudness_of(mel), torch.zeros(1, 12))
+
+
+@pytest.mark.parametrize("hertz", [60.0, 117.0, 240.0, 430.0])
+def test_pulses(hertz):
+    f0 = torch.full((1, 95), hertz)
+    wave = pulses(f0)[0].numpy()
+    rate = ACOUSTICS.sample_rate
+    assert wave.shape == (94 * 256,)
+    spectrum = np.abs(np.fft.rfft(wave * np.blackman(len(wave)))) ** 2
+    frequency = np.fft.rfftfreq(len(wave), 1 / rate)
+    assert spectrum[frequency > 11050].sum() < 1e-6 * spectrum.sum()
+    at_harmonics = sum(
+        spectrum[np.abs(frequency - k * hertz) < 5].sum() for k in range(1, int(11000 / hertz) + 1)
+    )
+    assert at_harmonics > 0.999 * spectrum.sum()
+    highest = np.sort(np.argsort(wave)[-int(0.5 * hertz * len(wave) / rate) :])
+    gaps = np.diff(highest)
+    assert np.allclose(gaps / (rate / hertz), np.round(gaps / (rate / hertz)), atol=1.5 * hertz / rate + 0.02)
+
+
+def test_pulses_are_silent_where_unvoiced():
+    f0 = torch.cat([torch.zeros(1, 20), torch.full((1, 20), 200.0), torch.zeros(1, 20)], 1)
+    wave = pulses(f0)[0]
+    assert not wave[: 18 * 256].any()
+    assert not wave[41 * 256 :].any()
+    assert wave[21 * 256 : 38 * 256].std() > 0.01
+    assert not pulses(torch.zeros(1, 9)).any()
+
+
+def gliding(frames):
+    """Acoustics of `frames` frames: a mel of real level and a melody with gaps."""
+    mel = torch.randn(80, frames) * 0.5 - 4
+    f0 = 150 + 60 * torch.sin(torch.arange(frames) / 13)
+    f0[frames // 3 : frames // 2] = 0
+    return Acoustics(mel, f0)
+
+
+def test_vocoder_shape_and_noise():
+    model = tiny("vocoder")
+    said = gliding(40)
+    noise = torch.randn(1, 39 * 256)
+    wave = model(said.mel[None], said.f0[None], noise)
+    assert wave.shape == (1, 39 * 256)
+    assert torch.equal(wave, model(said.mel[None], said.f0[None], noise))
+    assert not torch.equal(wave, model(said.mel[None], said.f0[None]))
+
+
+def test_untrained_vocoder_already_follows_the_mel(kathleen):
+    from voiceswap import audio
+    from voiceswap.acoustics import f0_track
+
+    samples = audio.level(audio.read(kathleen[0]))[:48000]
+    mel, f0 = log_mel(torch.from_numpy(samples)[None]), torch.from_numpy(f0_track(samples))[None]
+    model = Vocoder(vocoder.SIZES["tiny"]).eval()
+    with torch.inference_mode():
+        again = log_mel(model(mel, f0))
+    heard = mel[..., : again.shape[2]] > -7
+    assert (again - mel[..., : again.shape[2]])[heard].abs().mean() < 1.0
+
+
+@pytest.mark.parametrize("block", [8, 37, 64, 1000])
+@pytest.mark.parametrize("frames", [2, 61, 150])
+def test_rendering_in_blocks_is_rendering_at_once(block, frames):
+    model, said = tiny("vocoder"), gliding(frames)
+    whole = np.concatenate(list(render(model, said, seed=3, block=10**6)))
+    pieces = list(render(model, said, seed=3, block=block))
+    assert len(whole) == frames * 256
+    assert len(pieces[0]) == min(frames, max(1, block // 4)) * 256
+    assert np.allclose(np.concatenate(pieces), whole, atol=1e-4)
+    other = np.concatenate(list(render(model, said, seed=4, block=block)))
+    assert not np.allclose(other, whole, atol=1e-4)
+
+
+def test_base_vocoder_needs_no_wider_context():
+    """Six blocks of kernel 7 see 18 frames to a side, the transforms of source and output 4 more."""
+    model = Vocoder().eval()
+    model.filter.leave.weight.data.normal_(std=0.02)
+    said = gliding(120)
+    whole = np.concatenate(list(render(model, said, seed=0, block=10**6)))
+    pieces = np.concatenate(list(render(model, said, seed=0, block=40)))
+    assert np.allclose(pieces, whole, atol=1e-3 * np.abs(whole).max())
+
+
+@pytest.mark.parametrize("kind", MILLIONS)
+def test_configurations_are_frozen(kind):
+    for size in ("tiny", "base", "large"):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            SIZES[kind][size].channels = 1
+
+
+def run_all(device):
+    """What every tiny model makes of the same input on `device`, on the CPU."""
+    torch.manual_seed(0)
+    models = {kind: tiny(kind).to(device) for kind in MILLIONS}
+    mel, f0 = torch.randn(1, 80, 60) - 5, torch.rand(1, 60) * 100 + 100
+    vector = torch.nn.functional.normalize(torch.randn(1, 192))
+    noise = torch.randn(1, 59 * 256)
+    mel, f0, vector, noise = (x.to(device) for x in (mel, f0, vector, noise))
+    with torch.inference_mode():
+        content, logits = models["phone-recognizer"](mel)
+        condition = models["synthesizer"].condition(vector, torch.ones(1, device=device))
+        ids = torch.arange(8, device=device)[None] + 10
+        hidden, durations = models["synthesizer"].plan(
+            ids, ids * 0, condition, torch.full((1,), 13.0, device=device)
+        )
+        ones = torch.ones(1, device=device)
+        made = [
+            models["vocoder"](mel, f0, noise),
+            logits,
+            models["speaker-encoder"](mel),
+            durations,
+            models["synthesizer"].decode(
+                models["synthesizer"].spread(hidden, torch.full_like(ids, 7), 56), f0[:, :56], condition
+            ),
+            models["converter"](content, logits, f0, loudness_of(mel), vector, ones),
+        ]
+    return [x.float().cpu() for x in made]
+
+
+@pytest.mark.gpu
+def test_gpu_and_cpu_agree():
+    for here, there in zip(run_all("cpu"), run_all("cuda"), strict=True):
+        assert close(here, there, 5e-3 * max(1.0, float(here.abs().max())))
+
+
+@pytest.mark.gpu
+def test_synthesis_and_rendering_on_a_gpu():
+    model = tiny("synthesizer").cuda()
+    said = parse("h ə l ˈoʊ")
+    made = model.synthesize(
+        torch.tensor(said.ids, device="cuda"),
+        torch.tensor(said.stress, device="cuda"),
+        speaker=torch.nn.functional.normalize(torch.randn(192), dim=0).cuda(),
+        f0_median=120.0,
+        f0_spread=0.2,
+    )
+    pieces = list(render(tiny("vocoder").cuda(), made, seed=0))
+    assert sum(map(len, pieces)) == made.mel.shape[1] * 256
+
+
+def test_models_are_known_by_kind():
+    kinds = {model.kind for model in (Vocoder, PhoneRecognizer, SpeakerEncoder, Synthesizer, Converter)}
+    assert kinds == set(checkpoint.MODELS) == set(MILLIONS)

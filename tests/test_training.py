@@ -1,0 +1,415 @@
+"""Training: forced alignment, the losses, and the loop with the tiny preset of every model."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+
+pytest.importorskip("accelerate", reason="needs voiceswap[train]")
+pytest.importorskip("lhotse", reason="needs voiceswap[train]")
+
+from voiceswap import audio, checkpoint
+from voiceswap.data import corpora, features
+from voiceswap.data.batches import Utterance, load_utterances
+from voiceswap.data.features import FeatureStore, Item
+from voiceswap.errors import CheckpointError, DataError, OptionError
+from voiceswap.models.phone_recognizer import CLASSES, to_class
+from voiceswap.text.phonemes import parse
+from voiceswap.training import presets
+from voiceswap.training.alignment import align_item, align_store
+from voiceswap.training.loop import TrainingConfig
+from voiceswap.training.run import align, run, stores
+from voiceswap.training.speakers import SpeakerTable, store_vectors
+from voiceswap.training.tasks.phone_recognizer import collapse, edit_distance, frame_labels
+from voiceswap.training.tasks.speaker_encoder import equal_error_rate
+from voiceswap.training.tasks.synthesizer import band_weights, phone_rate
+from voiceswap.training.tasks.vocoder import spectral_losses
+
+# Of the libraries that train: deprecated parts of each other.
+pytestmark = pytest.mark.filterwarnings("default")
+
+KINDS = tuple(checkpoint.MODELS)
+SPOKEN = "Not at this particular case, Tom."
+SPELLED = "h ə l ˈoʊ | ð ˈɛ ɹ ."
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, kathleen, nathalie):
+    """Two stores of short pieces: one with durations, as of a teacher, and one of people with texts."""
+    root = tmp_path_factory.mktemp("data")
+    pieces = {
+        name: [
+            wave[start : start + 19200]
+            for path in paths
+            for wave in [audio.read(path)]
+            for start in range(4800, len(wave) - 19200, 16000)
+        ]
+        for name, paths in (("t000", kathleen), ("t001", nathalie))
+    }
+    teacher = root / "corpora" / "teacher"
+    people = root / "corpora" / "people"
+    (teacher / "wav").mkdir(parents=True)
+    people.mkdir()
+    taught, told = (
+        ["id\tvoice\ttext\tphones\tframes"],
+        ["\t".join("id path speaker gender language source split band text".split())],
+    )
+    frames = "3 2 3 4 1 3 4 6 6"
+    for voice, waves in pieces.items():
+        for i, wave in enumerate(waves):
+            name = f"{voice}{i}"
+            soundfile.write(teacher / f"wav/{i:05d}_{voice}.flac", wave, 24000)
+            soundfile.write(people / f"{name}.wav", wave, 24000)
+            taught.append(f"{i:05d}\t{voice}\thello\t{SPELLED}\t{frames}")
+            for split in ("train", "dev-unseen"):
+                told.append(
+                    "\t".join(
+                        [
+                            f"{name}-{split}",
+                            f"{name}.wav",
+                            f"{voice}-{split}",
+                            "f",
+                            "en",
+                            "people",
+                            split,
+                            "8k",
+                            SPOKEN,
+                        ]
+                    )
+                )
+    (teacher / "manifest.tsv").write_text("\n".join(taught) + "\n")
+    (people / "manifest.tsv").write_text("\n".join(told) + "\n")
+    assert features.compute(corpora.prepare_teacher(teacher), root / "stores/teacher") == []
+    assert features.compute(corpora.prepare_tsv(people), root / "stores/people") == []
+    return root / "stores"
+
+
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory):
+    """Weights of an untrained tiny recognizer and speaker encoder."""
+    folder = tmp_path_factory.mktemp("teachers")
+    torch.manual_seed(5)
+    for kind in ("phone-recognizer", "speaker-encoder"):
+        model = checkpoint.MODELS[kind][0](presets.find(kind, "tiny").model)
+        checkpoint.save(model, folder / f"{kind}.safetensors")
+    return folder
+
+
+def train(kind, data, teachers, out, *, seed=1, **options):
+    torch.manual_seed(seed)  # the same initial weights every time
+    return run(kind, preset="tiny", data=[data], out=out, teachers=teachers, **options)
+
+
+def log(out, kind="train"):
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["kind"] == kind]
+
+
+def without_time(rows):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tiny_training(kind, data, teachers, tmp_path, capsys):
+    task = {"measured": (str(data / "people"),)} if kind == "speaker-encoder" else {}
+    metrics = train(kind, data, teachers, tmp_path, task=task)
+    assert metrics
+    assert all(math.isfinite(value) for value in metrics.values())
+    rows = log(tmp_path)
+    assert [row["step"] for row in rows] == [5, 10, 15, 20]
+    assert all(math.isfinite(value) for row in rows for value in row.values() if not isinstance(value, str))
+    assert log(tmp_path, "held-out")[-1]["step"] == 20
+    model = checkpoint.load(tmp_path / f"{kind}.safetensors", kind)
+    assert model.config == presets.find(kind, "tiny").model
+    header = checkpoint.read_header(tmp_path / f"{kind}.safetensors")
+    training = json.loads(header["training"])
+    assert (training["steps"], training["data"], training["preset"]) == (20, ["people", "teacher"], "tiny")
+    assert any(path.name.startswith("events.out.tfevents") for path in tmp_path.iterdir())
+    said = capsys.readouterr().out
+    assert "steps/s" in said
+    assert "min left" in said
+    assert "held-out at step 20" in said
+
+
+def test_vocoder_learns(data, teachers, tmp_path):
+    loop = {"steps": 30, "log_every": 10, "learning_rate": 3e-3}
+    metrics = train("vocoder", data, teachers, tmp_path, loop=loop)
+    totals = [sum(row[name] for name in ("mel", "log", "linear")) for row in log(tmp_path)]
+    assert totals[-1] < 0.97 * totals[0]
+    assert metrics["mel"] < 2
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "task"),
+    [
+        *((kind, 20, {}) for kind in KINDS),
+        ("vocoder", 6, {"adversarial_from": 1}),
+        ("converter", 6, {"adversarial_from": 1}),
+    ],
+)
+def test_resumed_run_reaches_the_same_losses(kind, steps, task, data, teachers, tmp_path, monkeypatch):
+    from voiceswap.training import loop as loop_module
+
+    loop = {"steps": steps, "log_every": 1, "save_minutes": 0.0}
+    train(kind, data, teachers, tmp_path / "whole", loop=loop, task=task)
+    rate = loop_module._rate
+
+    def killed(config, step, seconds):
+        if step == steps // 2:
+            raise Killed
+        return rate(config, step, seconds)
+
+    monkeypatch.setattr(loop_module, "_rate", killed)
+    with pytest.raises(Killed):
+        train(kind, data, teachers, tmp_path / "parts", loop=loop, task=task)
+    monkeypatch.setattr(loop_module, "_rate", rate)
+    # Nothing may hang on the state of the process.
+    train(kind, data, teachers, tmp_path / "parts", loop=loop, task=task, resume=True, seed=99)
+    whole, parts = without_time(log(tmp_path / "whole")), without_time(log(tmp_path / "parts"))
+    assert [row["step"] for row in parts] == list(range(1, steps + 1))
+    if torch.cuda.is_available():  # sums in another order
+        for one, other in zip(whole, parts, strict=True):
+            assert one == pytest.approx(other, rel=0.05)
+    else:
+        assert parts == whole
+        one, other = (load_file(tmp_path / name / f"{kind}.safetensors") for name in ("whole", "parts"))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_init_starts_from_weights(data, teachers, tmp_path):
+    torch.manual_seed(7)
+    model = checkpoint.MODELS["vocoder"][0](presets.find("vocoder", "tiny").model)
+    checkpoint.save(model, tmp_path / "start.safetensors")
+    run(
+        "vocoder",
+        preset="base",
+        data=[data],
+        out=tmp_path / "run",
+        init=tmp_path / "start.safetensors",
+        loop={"steps": 1, "learning_rate": 0.0},
+        task={"batch_size": 2, "frames": 24},
+    )
+    start, end = load_file(tmp_path / "start.safetensors"), load_file(tmp_path / "run/vocoder.safetensors")
+    assert all(torch.equal(start[name], end[name]) for name in start)  # so the weights' size won, too
+    header = checkpoint.read_header(tmp_path / "run/vocoder.safetensors")
+    assert json.loads(header["training"])["from"].endswith("start.safetensors")
+    with pytest.raises(CheckpointError, match="holds a vocoder"):
+        train("converter", data, teachers, tmp_path / "other", init=tmp_path / "start.safetensors")
+
+
+def test_what_cannot_be_trained(data, teachers, tmp_path):
+    with pytest.raises(OptionError, match="Choose one of vocoder, phone-recognizer"):
+        run("parrot", preset="tiny", data=[data], out=tmp_path)
+    with pytest.raises(OptionError, match="Choose one of tiny, base, large"):
+        run("vocoder", preset="huge", data=[data], out=tmp_path)
+    with pytest.raises(OptionError, match=r"batchsize.*Choose from.*batch_size"):
+        train("vocoder", data, teachers, tmp_path, task={"batchsize": 3})
+    with pytest.raises(DataError, match="voiceswap prepare"):
+        train("vocoder", tmp_path, teachers, tmp_path)
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        train("vocoder", data, teachers, tmp_path / "new", resume=True)
+    with pytest.raises(CheckpointError, match="no such weights file"):
+        train("converter", data, tmp_path, tmp_path / "new")
+    with pytest.raises(DataError, match="no utterance"):  # people without alignments
+        train("synthesizer", data / "people", teachers, tmp_path / "new")
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+def test_presets_have_every_model(name):
+    for kind, (_, config) in checkpoint.MODELS.items():
+        preset = presets.find(kind, name)
+        assert isinstance(preset.model, config)
+        assert isinstance(preset.loop, TrainingConfig)
+
+
+def test_stores_below_a_folder(data):
+    assert stores(data) == [data / "people", data / "teacher"]
+    assert stores(data / "people") == [data / "people"]
+
+
+class Recognizer:
+    """A recognizer that is sure of a path of classes, one a pair of frames."""
+
+    weights_hash = "fake"
+
+    def __init__(self, *runs):
+        classes = [self.of(symbol) for symbol, count in runs for _ in range(count)]
+        self.logits = torch.nn.functional.one_hot(torch.tensor(classes), CLASSES).float()[None] * 12
+
+    @staticmethod
+    def of(symbol):
+        return int(to_class(torch.tensor(parse(symbol).ids))[0]) if symbol else 0
+
+    def __call__(self, mel):
+        assert mel.shape[1:] == (80, mel.shape[2])
+        return None, self.logits[:, : (mel.shape[2] + 1) // 2]
+
+
+def spelled(text, frames):
+    said = parse(text)
+    return Item(
+        "i", "s", "en", "", "train", "full", "", text, frames, 0, 0, 0, list(said.ids), list(said.stress)
+    )
+
+
+def aligned(runs, text, frames):
+    return align_item(Recognizer(*runs), np.zeros((frames, 80), np.float16), spelled(text, frames))
+
+
+def test_alignment_of_a_known_path():
+    runs = [("", 3), ("h", 2), ("ə", 3), ("", 4), ("l", 2), ("oʊ", 4), ("", 3)]
+    durations, likelihood = aligned(runs, "h ə | l oʊ", 42)
+    #                    |  h  ə  |  l  oʊ |
+    assert durations == [6, 4, 6, 8, 4, 8, 6]
+    assert likelihood > -0.01
+
+
+def test_short_silence_belongs_to_the_sound_before():
+    runs = [("h", 3), ("", 2), ("ə", 4), ("", 3), ("l", 3)]
+    assert aligned(runs, "h | ə l", 30)[0] == [0, 10, 0, 14, 6, 0]  # and a long one where there is no mark
+
+
+def test_pause_goes_to_the_last_mark():
+    runs = [("h", 3), ("", 6), ("ə", 3)]
+    assert aligned(runs, "h , | ə", 24)[0] == [0, 6, 0, 12, 6, 0]
+
+
+def test_the_same_sound_twice():
+    runs = [("l", 3), ("", 1), ("l", 4)]
+    assert aligned(runs, "l | l", 16)[0] == [0, 8, 0, 8, 0]
+
+
+def test_durations_of_an_odd_count_add_up():
+    runs = [("", 2), ("h", 4), ("ə", 5)]
+    durations, _ = aligned(runs, "h ə", 21)
+    assert sum(durations) == 21
+    assert durations[:2] == [4, 8]
+
+
+def test_what_cannot_be_aligned():
+    assert aligned([("h", 2)], "h ə l oʊ", 4) is None  # fewer frames than sounds
+    assert aligned([("h", 9)], "", 18) is None
+    _, unlikely = aligned([("h", 5), ("ə", 5)], "l oʊ", 20)
+    assert unlikely < -5
+
+
+def test_alignment_of_a_store(data, teachers, tmp_path):
+    import shutil
+
+    shutil.copytree(data / "people", tmp_path / "people")
+    counts = align([tmp_path], teachers=teachers, progress=lambda rows, total: rows)
+    assert set(counts) == {str(tmp_path / "people")}
+    store = FeatureStore(tmp_path / "people")
+    recognizer = checkpoint.load(teachers / "phone-recognizer.safetensors", "phone-recognizer")
+    scores = align_store(recognizer, store, lowest=-100.0)  # this one has learned nothing
+    assert set(scores) == {item.id for item in store.items}
+    for item in FeatureStore(tmp_path / "people").items:
+        assert sum(item.durations) == item.frames
+        assert len(item.durations) == len(item.phonemes) == len(item.stress)
+        assert min(item.durations) >= 0
+    assert align_store(recognizer, store, lowest=0.0) == scores
+    assert not any(item.durations for item in FeatureStore(tmp_path / "people").items)
+
+
+def test_speaker_table(data, teachers):
+    encoder = checkpoint.load(teachers / "speaker-encoder.safetensors", "speaker-encoder")
+    found = load_utterances([data / "teacher"])
+    store = found[0].store
+    vectors = store_vectors(encoder, store)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
+    assert np.array_equal(store_vectors(encoder, store), vectors)  # from the file beside the store
+    table = SpeakerTable(encoder, found)
+    assert set(table.vectors) == {"teacher-t000", "teacher-t001"}
+    assert sum(map(len, table.vectors.values())) == len(found)
+    rng = np.random.default_rng(0)
+    own = table.vectors[found[0].item.speaker][table.own[found[0].item.id]]
+    for _ in range(20):
+        vector = table.vector(found[0], rng)
+        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
+        assert not np.allclose(vector, own)
+    alone = SpeakerTable(encoder, found[:1])
+    assert np.allclose(alone.vector(found[0], rng), own, atol=1e-5)  # there is no other
+
+
+def test_labels_and_rate_of_an_aligned_utterance(data):
+    utterance = load_utterances([data / "teacher"])[0]
+    labels = frame_labels(utterance)
+    assert labels.shape == (utterance.item.frames,)
+    assert labels[0] == Recognizer.of("h")
+    assert labels.max() < CLASSES
+    item = Item(
+        "i",
+        "s",
+        "en",
+        "",
+        "train",
+        "full",
+        "",
+        "",
+        100,
+        7,
+        0,
+        0,
+        list(parse("h | ə").ids),
+        [0, 0, 0],
+        [20, 50, 30],
+    )
+    assert phone_rate(Utterance(item, None)) == pytest.approx(2 * 93.75 / 50)  # type: ignore[arg-type]
+
+
+def test_spectral_losses():
+    torch.manual_seed(0)
+    wave = torch.randn(2, 6000) * 0.1
+    full = torch.full((2,), 12000.0)
+    assert all(float(value) < 1e-4 for value in spectral_losses(wave, wave, full).values())
+    assert all(float(value) > 0.05 for value in spectral_losses(wave, wave * 0.5, full).values())
+    time = torch.arange(6000) / 24000
+    high = wave + 0.1 * torch.sin(2 * math.pi * 10000 * time)
+    heard, unheard = (
+        spectral_losses(high, wave, torch.full((2,), hertz))["log"] for hertz in (12000.0, 7400.0)
+    )
+    assert unheard < 0.3 * heard
+
+
+def test_band_weights():
+    weights = band_weights(["full", "8k", "6k"])
+    assert weights.shape == (3, 80, 1)
+    totals = weights.sum((1, 2)).tolist()
+    assert totals[0] == 80 > totals[1] > totals[2] > 60
+
+
+def test_edit_distance_and_collapse():
+    assert edit_distance([1, 2, 3], [1, 2, 3]) == 0
+    assert edit_distance([1, 2, 3], []) == 3
+    assert edit_distance(list(b"kitten"), list(b"sitting")) == 3
+    assert collapse(np.array([0, 3, 3, 0, 3, 5, 5, 0])) == [3, 3, 5]
+
+
+def test_equal_error_rate():
+    rng = np.random.default_rng(0)
+    assert equal_error_rate(np.full(50, 0.9), np.full(50, 0.1)) < 0.02
+    same, different = rng.normal(1, 1, 20000), rng.normal(-1, 1, 20000)
+    assert equal_error_rate(same, different) == pytest.approx(
+        0.1587, abs=0.01
+    )  # the normal distribution beyond 1
+
+
+@pytest.mark.gpu
+def test_training_on_a_gpu(data, teachers, tmp_path):
+    for kind in KINDS:
+        metrics = train(kind, data, teachers, tmp_path / kind, loop={"steps": 5})
+        assert all(math.isfinite(value) for value in metrics.values())
+        assert (
+            next(checkpoint.load(tmp_path / kind / f"{kind}.safetensors", kind).parameters()).device.type
+            == "cpu"
+        )
