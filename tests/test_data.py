@@ -353,6 +353,11 @@ def test_alignment_splits_a_pair_of_sounds():
     assert counts == [6, 8, 6]
 
 
+def test_alignment_of_a_broken_row_is_refused():
+    with pytest.raises(DataError, match="2 phones with 1 ends"):
+        features.align(["h", "iː"], [0.2], np.zeros((20, 80), np.float32))
+
+
 def test_alignment_keeps_the_total():
     rng = np.random.default_rng(0)
     phones = ["|", "h", "ə", ",", "|", "l", "oʊ", "”", ".", "|"]

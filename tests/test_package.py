@@ -116,3 +116,18 @@ def test_an_error_survives_the_way_between_processes():
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is errors.AudioError
     assert (again.got, again.rule, again.remedy) == (error.got, error.rule, error.remedy)
+
+
+def test_the_bundle_is_small_and_every_model_has_its_card(bundled_weights):
+    weights = sorted(bundled_weights.glob("*.safetensors"))
+    assert len(weights) == 5
+    assert sum(path.stat().st_size for path in weights) <= 60e6
+    for path in weights:
+        assert "license" in path.with_suffix(".md").read_text(encoding="utf-8").lower(), path.name
+
+
+def test_built_in_voices_are_six_or_more_of_both_registers(studio):
+    voices = [*studio.voices.values()]
+    assert len(voices) >= 6
+    assert min(voice.f0_median for voice in voices) < 130
+    assert max(voice.f0_median for voice in voices) > 190

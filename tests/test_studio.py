@@ -18,7 +18,7 @@ import torch
 import voiceswap
 from voiceswap import audio, conversion
 from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track
-from voiceswap.enrollment import _check_one_person
+from voiceswap.enrollment import _check_one_person, _count_phones
 from voiceswap.errors import (
     AudioError,
     CheckpointError,
@@ -248,6 +248,28 @@ def test_a_long_recording_is_converted_in_windows(tiny_studio: Studio, alto: Voi
     assert steps[seams - 1].max() < np.percentile(steps, 99.9)  # nothing clicks
 
 
+def test_a_last_window_may_be_shorter_than_a_crossfade(
+    tiny_studio: Studio, alto: Voice, talk: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "_quietest", lambda samples: 1499)
+    for rest in (1, HOP, HOP + 1):
+        samples = talk[: 1500 * HOP + rest]
+        assert len(tiny_studio.convert((samples, 24000), alto).samples) == len(samples)
+
+
+def test_a_pause_at_the_beginning_does_not_hide_the_speech(
+    kathleen: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = audio.read(kathleen[0])
+    monkeypatch.setattr(conversion, "_MEASURED", 8.0)
+    plain = conversion.Source.measure((samples, 24000))
+    noise = 1e-4 * np.random.default_rng(0).standard_normal(7 * 24000).astype(np.float32)
+    for quiet in (np.zeros(16 * 24000, np.float32), noise):
+        late = conversion.Source.measure((np.concatenate([quiet, samples]), 24000))
+        assert late.gain == pytest.approx(plain.gain, rel=0.3)
+        assert late.f0_median == pytest.approx(plain.f0_median, rel=0.1)
+
+
 def test_windows_are_bounded_and_cover_the_recording(talk: np.ndarray) -> None:
     source = conversion.Source.measure((talk, 24000))
     windows = list(conversion.windows(source))
@@ -367,6 +389,7 @@ def bad_references(samples: np.ndarray) -> dict[str, tuple[np.ndarray, str]]:
         "silent": (np.zeros(5 * 24000), "silent, or only noise"),
         "noise": (0.1 * rng.standard_normal(5 * 24000), "silent, or only noise"),
         "clipped": (np.clip(samples * 30, -1, 1), r"of its samples are clipped, at most 0\.5%"),
+        "clipped, then turned down": (0.3 * np.clip(samples * 30, -1, 1), "of its samples are clipped"),
         "short": (
             np.r_[np.zeros(24000), samples[24000 : 24000 + 12000], np.zeros(24000)],
             "at least 1 s is needed",
@@ -374,7 +397,7 @@ def bad_references(samples: np.ndarray) -> dict[str, tuple[np.ndarray, str]]:
     }
 
 
-@pytest.mark.parametrize("name", ["silent", "noise", "clipped", "short"])
+@pytest.mark.parametrize("name", ["silent", "noise", "clipped", "clipped, then turned down", "short"])
 def test_bad_references_are_refused(tiny_studio: Studio, kathleen: list[Path], name: str) -> None:
     bad, message = bad_references(audio.read(kathleen[0]))[name]
     with pytest.raises(EnrollmentError, match=message):
@@ -389,12 +412,47 @@ def test_no_reference_is_refused(tiny_studio: Studio) -> None:
 
 
 def test_doubtful_references_are_warned_of(tiny_studio: Studio, kathleen: list[Path]) -> None:
-    with pytest.warns(UserWarning, match=r"only \d\.\d s of speech"):
+    with pytest.warns(UserWarning, match=r"only \d\.\d s of speech") as caught:
         tiny_studio.enroll(kathleen[0], consent=consent())
+    assert [warning.filename for warning in caught] == [__file__]  # once, and where the caller stands
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny_studio.enroll(kathleen, consent=consent())  # together they are long enough
     samples = np.concatenate([audio.read(path) for path in kathleen])
     hot = np.clip(samples / np.sort(np.abs(samples))[-150], -1, 1)
-    with pytest.warns(UserWarning, match="of its samples are clipped; the voice may sound rough"):
+    with pytest.warns(UserWarning, match="of its samples are clipped; the voice may sound rough") as caught:
         tiny_studio.enroll((hot, 24000), consent=consent())
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_phones_are_counted_without_pauses() -> None:
+    a, b = [5] * 3, [9] * 2
+    sounds = np.array([0] * 20 + a + b + [0] * 4 + a + [0] * 20 + b)  # a short silence belongs to the speech
+    phones, seconds = _count_phones(sounds)
+    assert phones == 4
+    assert seconds == pytest.approx((3 + 2 + 4 + 3 + 2) * 2 * HOP / 24000)
+
+
+def test_a_voice_of_unknown_rate_speaks_at_the_ordinary_one(tiny_studio: Studio, alto: Voice) -> None:
+    unknown = replace(alto, rate=float("nan"))
+    np.testing.assert_array_equal(
+        tiny_studio.speak("Hi.", unknown).samples, tiny_studio.speak("Hi.", alto).samples
+    )
+
+
+def test_nobody_is_enrolled_without_consent(tiny_studio: Studio, kathleen: list[Path]) -> None:
+    for missing in (None, "yes", {"name": "Ada"}):
+        with pytest.raises(ConsentError, match=r"^consent="):
+            tiny_studio.enroll(kathleen, consent=missing)  # type: ignore[arg-type]
+
+
+def test_two_real_people_are_told_apart(studio: Studio, kathleen: list[Path], nathalie: list[Path]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        studio.enroll(kathleen, consent=consent())
+    with pytest.warns(UserWarning, match="may hold two people") as caught:  # women alike, in one studio
+        studio.enroll([*kathleen, *nathalie], consent=consent())
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def windows_of(*people: tuple[int, int], spread: float = 0.4) -> np.ndarray:
@@ -458,6 +516,13 @@ def test_a_voice_of_another_space_is_refused(tiny_studio: Studio, kathleen: list
 def test_a_recording_put_together_again_keeps_its_length(tiny_studio: Studio, kathleen: list[Path]) -> None:
     speech = tiny_studio.resynthesize(kathleen[0])
     assert len(speech.samples) == len(audio.read(kathleen[0]))
+
+
+@pytest.mark.parametrize("voice", ["alto-1", None, {}])
+def test_what_is_not_a_voice(tiny_studio: Studio, kathleen: list[Path], voice: object) -> None:
+    for use in (tiny_studio.speak, tiny_studio.stream, tiny_studio.convert, tiny_studio.convert_stream):
+        with pytest.raises(OptionError, match=r"^voice=.*studio\.voices"):
+            use("Hi.", voice)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("device", ["tpu", "", "cuda:99", "cpu:one"])

@@ -1,4 +1,4 @@
-"""Text to spoken words, sentences and phonemes. What is expected in the table was written before the rules."""
+"""Text to spoken words, sentences and phonemes. The table's expectations were written before the rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voiceswap.errors import OptionError, PhonemeError, TextError, VoiceswapError
-from voiceswap.text import LONGEST, normalize, parse, sentences
+from voiceswap.text import LONGEST, normalize, parse, phonemize, sentences
 
 TABLE = [
     line.split("\t")
@@ -139,7 +139,8 @@ def test_another_language_is_refused_with_those_there_are(language: str) -> None
 
 def test_sentences_end_where_a_reader_stops() -> None:
     text = (
-        'Dr. Smith paid $3.50 at 5 p.m. on Main St. Then he left. "What?" he said. J. R. Brown nodded... slowly! '
+        "Dr. Smith paid $3.50 at 5 p.m. on Main St. Then he left. "
+        '"What?" he said. J. R. Brown nodded... slowly! '
         "Was it 3.14? Yes.\n\nA new paragraph, e.g. this.\n- one\n- two\n* * *\n"
     )
     got = [(sentence.text, sentence.pause) for sentence in sentences(text)]
@@ -223,6 +224,12 @@ def test_monstrous_words_are_bounded(text: str) -> None:
     assert all(
         len(sentence.phonemes) <= LONGEST for _, sentence in zip(range(20), sentences(text), strict=False)
     )
+
+
+def test_words_that_run_together_are_no_news(capfd: pytest.CaptureFixture[str]) -> None:
+    phonemes = phonemize("I have been in the house of the king")  # eSpeak joins "in the" to one word
+    assert str(phonemes).count("|") < 8
+    assert capfd.readouterr() == ("", "")
 
 
 # --- inline phonemes

@@ -7,7 +7,7 @@ import stat
 import zipfile
 from contextlib import suppress
 from datetime import date
-from math import exp, isnan, log, nan
+from math import isnan, nan
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from voiceswap.errors import ConsentError, FileError, OptionError, OutputError, VoiceFileError
 from voiceswap.provenance import Consent
 from voiceswap.provenance.keys import home, signing_key
-from voiceswap.voice import MAGIC, MAX_BYTES, Voice, blend
+from voiceswap.voice import MAGIC, MAX_BYTES, Voice
 
 CONSENT = Consent("Ada Example", "speak,convert", "2099-12-31", since="2026-01-01")
 
@@ -325,38 +325,6 @@ def test_home_follows_the_platform(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.platform", platform)
     assert home() == Path(expected)
-
-
-def test_blend_mixes_by_weight() -> None:
-    low, high = (
-        preset("low", 1, f0_median=100.0, f0_spread=0.1),
-        preset("high", 2, f0_median=200.0, f0_spread=0.3),
-    )
-    mixed = blend([low, high], [1.0, 3.0], name="between")
-    mean = 0.25 * low.vector + 0.75 * high.vector
-    np.testing.assert_allclose(mixed.vector, mean / np.linalg.norm(mean), atol=1e-6)
-    assert mixed.f0_median == pytest.approx(exp(0.25 * log(100) + 0.75 * log(200)))
-    assert mixed.f0_spread == pytest.approx(0.25)
-    assert mixed.rate == pytest.approx(11.3)
-    assert (mixed.name, mixed.builtin, mixed.consent, mixed.space) == ("between", True, None, "5ba0")
-    np.testing.assert_allclose(blend([low], [7.0], name="same").vector, low.vector, atol=1e-6)
-    assert isnan(blend([low, preset("unknown", 2, rate=nan)], [1, 1], name="x").rate)
-
-
-def test_blends_that_make_no_voice() -> None:
-    low, opposite = preset("low", 1), voice(vector=-unit(1), consent=None, builtin=True)
-    for voices, weights, message in [
-        ([], [], "0 voices and 0 weights"),
-        ([low], [1.0, 2.0], "1 voices and 2 weights"),
-        ([low, low], [1.0, -1.0], "weights="),
-        ([low, low], [0.0, 0.0], "weights="),
-        ([low, low], [1.0, nan], "weights="),
-        ([low, opposite], [1.0, 1.0], "cancel each other"),
-        ([low, preset("far", 2, space="ffff")], [1.0, 1.0], "one embedding space"),
-        ([low, voice()], [1.0, 1.0], "a blend is of built-in voices"),
-    ]:
-        with pytest.raises(OptionError, match=message):
-            blend(voices, weights, name="x")
 
 
 def test_dictionary_returns_the_same_voice() -> None:

@@ -139,6 +139,13 @@ def find_speech(samples: Samples, sample_rate: int = SAMPLE_RATE) -> list[tuple[
     ]
 
 
+def only_speech(samples: Samples, sample_rate: int = SAMPLE_RATE) -> Samples:
+    """The stretches of `find_speech` in `samples` [N], joined; empty where there is none."""
+    stretches = find_speech(samples, sample_rate)
+    cut = [samples[round(a * sample_rate) : round(b * sample_rate)] for a, b in stretches]
+    return np.concatenate(cut) if cut else samples[:0]
+
+
 def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Beginnings and ends (exclusive) of the runs of True."""
     edges = np.flatnonzero(np.diff(np.pad(mask.astype(np.int8), 1)))

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from voiceswap import __version__
-from voiceswap.errors import FileError, MissingExtraError, OptionError, TextError, VoiceswapError
+from voiceswap import __version__, cli_training
+from voiceswap.cli_common import (
+    DeviceOption,
+    ForceOption,
+    OutOption,
+    PitchOption,
+    SeedOption,
+    VoiceOption,
+    WeightsOption,
+    bar,
+    load_studio,
+)
+from voiceswap.errors import FileError, OptionError, TextError, VoiceswapError
 
 if TYPE_CHECKING:
     from voiceswap.speech import Speech, SpeechWriter
@@ -32,16 +40,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-VoiceOption = Annotated[str, typer.Option(help="A built-in voice's name, or a file that `enroll` wrote.")]
-OutOption = Annotated[Path, typer.Option("-o", "--out", help="Audio file: .wav, .flac, .ogg, .opus or .mp3.")]
-PitchOption = Annotated[float, typer.Option(help="Semitones up, or down if negative; -24 to 24.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-WeightsOption = Annotated[
-    Path | None, typer.Option(help="Folder of weights of your own; else the bundled ones.")
-]
-SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,7 +141,7 @@ def enroll(
 
     check_output(out, force=force)
     consent = Consent(name, scope, until, given=given)
-    studio = _studio(device, weights)
+    studio = load_studio(device, weights)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         voice = studio.enroll(recordings, consent=consent)
@@ -162,139 +160,13 @@ def voices(*, weights: WeightsOption = None) -> None:
     from rich.table import Table
 
     table = Table("voice", "pitch, Hz", box=None)
-    for voice in _studio("cpu", weights).voices.values():
+    for voice in load_studio("cpu", weights).voices.values():
         table.add_row(voice.name, f"{voice.f0_median:.0f}")
     Console().print(table)
 
 
-@app.command()
-def prepare(
-    kind: Annotated[str, typer.Argument(help="tsv, teacher, ljspeech, vctk or libritts.")],
-    corpus: Annotated[Path, typer.Argument(help="The corpus' folder.")],
-    *,
-    out: Annotated[Path, typer.Option(help="Folder of features; what it holds is not computed again.")],
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
-    align: Annotated[
-        bool, typer.Option("--align", help="Align texts by the phone recognizer as well.")
-    ] = False,
-    weights: WeightsOption = None,
-) -> None:
-    """Compute a corpus' features for training."""
-    _need("lhotse", extra="train")
-    from voiceswap.data import corpora, features
-
-    if kind not in corpora.RECIPES:
-        raise OptionError(
-            f"the kind of corpus {kind!r}",
-            "there is none of this name",
-            f"Choose one of {', '.join(corpora.RECIPES)}",
-        )
-    skipped: list[str] = []
-    cuts = corpora.RECIPES[kind](corpus, skipped=skipped)
-    skipped += features.compute(cuts, out, jobs=jobs, progress=_bars("features"))
-    for line in skipped:
-        typer.echo(f"skipped {line}", err=True)
-    typer.echo(f"{out}: {len(features.FeatureStore(out).raw_items)} recordings, {len(skipped)} skipped")
-    if align:
-        from voiceswap.training.run import align as align_all
-
-        for folder, count in align_all([out], teachers=weights).items():
-            typer.echo(f"{folder}: {count} aligned")
-
-
-@app.command()
-def train(
-    model: Annotated[
-        str, typer.Argument(help="speaker-encoder, phone-recognizer, synthesizer, converter or vocoder.")
-    ],
-    *,
-    data: Annotated[list[Path], typer.Option(help="Folder of features; may be given several times.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoint, weights, curves.")],
-    preset: Annotated[str, typer.Option(help="tiny, base or large.")] = "base",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in OUT stopped.")] = False,
-    init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.0, help="Or after so long.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Replace a setting of the preset."),
-    ] = None,
-    weights: WeightsOption = None,
-) -> None:
-    """Train one of the five models."""
-    if steps is not None and minutes is not None:
-        raise typer.BadParameter("give either --steps or --minutes")
-    fields = dict(_field(setting) for setting in settings or [])
-    fields |= {"steps": steps} if steps is not None else {}
-    fields |= {"minutes": minutes} if minutes is not None else {}
-    _need("accelerate", extra="train")
-    from dataclasses import fields as fields_of
-
-    from voiceswap.training.loop import TrainingConfig
-    from voiceswap.training.run import run
-
-    of_loop = {field.name for field in fields_of(TrainingConfig)}
-    run(
-        model,
-        preset=preset,
-        data=data,
-        out=out,
-        resume=resume,
-        init=init,
-        teachers=weights,
-        loop={name: value for name, value in fields.items() if name in of_loop},
-        task={name: value for name, value in fields.items() if name not in of_loop},
-    )
-    typer.echo(f"{out / model}.safetensors")
-
-
-@app.command()
-def evaluate(
-    *,
-    corpus: Annotated[Path, typer.Option(help="Folder with manifest.tsv and its recordings.")],
-    out: Annotated[Path, typer.Option(help="Folder for the report and what is made for it.")],
-    count: Annotated[int, typer.Option(help="Items of each task.")] = 100,
-    seed: SeedOption = 0,
-    speaker: Annotated[
-        list[str] | None, typer.Option(help="Only this speaker; may be given several times.")
-    ] = None,
-    split: Annotated[str, typer.Option(help="The speakers' split in the manifest.")] = "dev-unseen",
-    other: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=DIR", help="Recordings by another system; several times."),
-    ] = None,
-    others_only: Annotated[bool, typer.Option("--others-only", help="Measure those alone.")] = False,
-    pictures: Annotated[bool, typer.Option(help="Draw mels, F0 and spread by speaker.")] = True,
-    device: DeviceOption = "auto",
-    weights: WeightsOption = None,
-) -> None:
-    """Measure the models beside recordings of people, and beside other systems."""
-    others = {name: Path(folder) for name, folder in (_pair(given, "--other") for given in other or [])}
-    from rich.console import Console
-
-    from voiceswap.evaluation import report, tables
-
-    measured = report.evaluate(
-        None if others_only else _studio(device, weights),
-        corpus,
-        out,
-        count=count,
-        seed=seed,
-        speakers=speaker or (),
-        split=split,
-        others=others,
-        pictures=pictures,
-        progress=sys.stderr.isatty(),
-    )
-    for table in tables.rich_tables(measured):
-        Console().print(table)
-    typer.echo(f"{out / 'report.md'}")
-
-
-def _studio(device: str, weights: Path | None) -> Studio:
-    from voiceswap.studio import load
-
-    return load(device, weights=weights)
+for _command in (cli_training.prepare, cli_training.train, cli_training.evaluate):
+    app.command()(_command)
 
 
 def _studio_and_voice(name: str, device: str, weights: Path | None) -> tuple[Studio, Voice]:
@@ -303,8 +175,8 @@ def _studio_and_voice(name: str, device: str, weights: Path | None) -> tuple[Stu
 
     if name.endswith(".voice") or Path(name).name != name:
         person = Voice.load(name)
-        return _studio(device, weights), person
-    studio = _studio(device, weights)
+        return load_studio(device, weights), person
+    studio = load_studio(device, weights)
     if name not in studio.voices:
         raise OptionError(
             f"the voice {name!r}",
@@ -350,69 +222,12 @@ def _writer(out: Path, force: bool) -> SpeechWriter:
 def _write(pieces: Iterable[Speech], writer: SpeechWriter, out: Path, *, about: float) -> None:
     """Write `pieces` as they come, on a bar of `about` so many seconds."""
     seconds = 0.0
-    with writer, _bar("making speech", about) as advance:
+    with writer, bar("making speech", about) as advance:
         for piece in pieces:
             writer.write(piece)
             seconds += piece.duration
             advance(piece.duration)
     typer.echo(f"{out}: {seconds:.1f} s")
-
-
-@contextmanager
-def _bar(label: str, total: float) -> Iterator[Callable[[float], None]]:
-    """A progress bar where standard error is a terminal; gives what moves it on."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(label, total=total)
-        yield lambda done: progress.advance(task, done)
-
-
-def _bars(label: str) -> Callable[[Iterable[Any], int], Iterator[Any]]:
-    """A progress bar around a loop of known length."""
-
-    def track(items: Iterable[Any], total: int) -> Iterator[Any]:
-        with _bar(label, total) as advance:
-            for item in items:
-                yield item
-                advance(1)
-
-    return track
-
-
-def _pair(given: str, option: str) -> tuple[str, str]:
-    name, equals, value = given.partition("=")
-    if not (name and equals and value):
-        raise typer.BadParameter(f"{given!r} is not NAME=VALUE", param_hint=option)
-    return name, value
-
-
-def _field(given: str) -> tuple[str, Any]:
-    """A setting with its value as JSON, lists made tuples, or as text if it is none."""
-    name, value = _pair(given, "--set")
-    try:
-        return name, _frozen(json.loads(value))
-    except ValueError:
-        return name, value
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
-def _need(package: str, *, extra: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise MissingExtraError(
-            f"the package {package!r} is not installed",
-            "this command needs it",
-            f"Run: pip install 'voiceswap[{extra}]'",
-        )
 
 
 if __name__ == "__main__":

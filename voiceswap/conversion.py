@@ -15,7 +15,7 @@ from voiceswap.acoustics import ACOUSTICS, f0_track, pitch_statistics
 from voiceswap.errors import AudioError
 from voiceswap.voice import Voice
 
-_MEASURED = 120.0  # seconds from the beginning that tell level and range
+_MEASURED = 120.0  # seconds that tell level and range: the first so many in which someone speaks
 _LONGEST = 1500  # frames converted at once: 16 s
 _SHORTEST = 900
 _CONTEXT = 100  # frames that the recognizer and the converter together see to either side
@@ -33,18 +33,18 @@ class Source:
 
     @classmethod
     def measure(cls, recording: audio.Source) -> Source:
-        """Read the first two minutes; raises AudioError for what cannot be read or holds no speech."""
-        head = next(audio.blocks(recording, seconds=_MEASURED))
-        if not audio.find_speech(head):
+        """Read until there is speech; raises AudioError for what cannot be read or holds none."""
+        heard = (audio.only_speech(block) for block in audio.blocks(recording, seconds=_MEASURED))
+        speech = next((block for block in heard if len(block)), None)
+        if speech is None:
             name = str(recording) if not isinstance(recording, tuple) else "the recording"
-            raise AudioError(
-                name, "there is no speech in its first two minutes", "Give a recording of someone speaking"
-            )
-        leveled = audio.level(head)
-        peak = int(np.abs(head).argmax())
+            raise AudioError(name, "there is no speech in it", "Give a recording of someone speaking")
+        # Of the speech alone: a long pause would be raised to the level of a voice.
+        leveled = audio.level(speech)
+        peak = int(np.abs(speech).argmax())
         f0 = f0_track(leveled)
         median, spread = pitch_statistics(np.log(f0[f0 > 0]))
-        return cls(recording, float(leveled[peak] / head[peak]), median, spread)
+        return cls(recording, float(leveled[peak] / speech[peak]), median, spread)
 
     def move(self, f0: NDArray[np.float32], voice: Voice, pitch: float) -> Tensor:
         """F0 [T] in Hz of the recording → of the voice: medians meet, excursions scale with the spreads."""
@@ -94,5 +94,5 @@ def _quietest(samples: NDArray[np.float32]) -> int:
     """The frame between the shortest and longest length at whose edge a seam is least heard."""
     hop = ACOUSTICS.hop
     frames = samples[: min(len(samples) // hop, _LONGEST) * hop].reshape(-1, hop)
-    power = np.convolve(np.square(frames).mean(1), np.ones(5), "same")
+    power = np.convolve(np.pad(np.square(frames).mean(1), 2, "edge"), np.ones(5), "valid")
     return _SHORTEST + int(power[_SHORTEST:].argmin())

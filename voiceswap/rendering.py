@@ -27,11 +27,12 @@ def render(
     device = next(vocoder.parameters()).device
     # One frame more than asked for, as T frames span (T - 1) * hop samples.
     mel = torch.nn.functional.pad(acoustics.mel[None], (0, 1), mode="replicate").to(device)
-    f0 = torch.nn.functional.pad(acoustics.f0[None], (0, 1)).to(device)
+    f0 = torch.nn.functional.pad(acoustics.f0[None], (0, 1))
     frames = mel.shape[2]
-    pulse = pulses(f0)
-    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device hears the same noise
-    noise = torch.randn(pulse.shape, generator=generator).to(device)
+    # Source signals are made on the CPU: every device hears the same noise, and MPS knows no float64.
+    pulse = pulses(f0.cpu()).to(device)
+    noise = torch.randn(pulse.shape, generator=torch.Generator().manual_seed(seed)).to(device)
+    f0 = f0.to(device)
     start, size = 0, max(1, block // 4)
     while start < frames - 1:
         end = min(start + size, frames - 1)

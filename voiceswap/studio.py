@@ -19,7 +19,7 @@ from voiceswap import audio, checkpoint
 from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track, log_mel
 from voiceswap.conversion import Source, windows
 from voiceswap.enrollment import measure
-from voiceswap.errors import AudioError, CheckpointError, OptionError
+from voiceswap.errors import AudioError, CheckpointError, ConsentError, OptionError
 from voiceswap.models.converter import loudness_of
 from voiceswap.provenance import Consent, Provenance
 from voiceswap.rendering import render
@@ -37,8 +37,9 @@ _QUALITY = 1.0  # `recording_quality` asked of the decoder: that of a quiet stud
 def load(device: str = "auto", *, weights: str | Path | None = None) -> Studio:
     """A Studio with the bundled weights, or with those in the folder `weights`; nothing is downloaded.
 
-    `device` is "auto" (a GPU if there is one), "cpu", "cuda" or "mps". Raises OptionError for a device that
-    is not there, CheckpointError for weights that are missing or damaged.
+    `device` is "auto" (CUDA if there is such a GPU, else the CPU), "cpu", "cuda" or "mps". Raises OptionError
+    for a device that is not there, CheckpointError if the speaker encoder is missing or damaged; the other
+    models are read, and refused, when they are first needed.
     """
     return Studio(_device(device), Path(weights) if weights is not None else WEIGHTS)
 
@@ -46,10 +47,10 @@ def load(device: str = "auto", *, weights: str | Path | None = None) -> Studio:
 def _device(name: str) -> torch.device:
     there = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     there = there if torch.cuda.is_available() else []
+    if name == "auto":  # MPS only when asked for: nothing has been measured on it
+        return torch.device(there[0] if there else "cpu")
     there += ["mps"] if torch.backends.mps.is_available() else []
     there += ["cpu"]
-    if name == "auto":
-        return torch.device(there[0])
     if name not in there:
         raise OptionError(
             f"device={name!r}", "it is not on this machine", f"Choose one of auto, {', '.join(there)}"
@@ -63,7 +64,7 @@ class Studio:
     def __init__(self, device: torch.device, weights: Path) -> None:
         self.device = device
         self.weights = weights
-        # Headers are read at once, so that missing or foreign weights are an error of `load`.
+        # Read at once, so that a folder without weights is an error of `load`, and voices can be checked.
         self._space = checkpoint.read_header(self._file("speaker-encoder"))["sha256"]
 
     def __repr__(self) -> str:
@@ -100,6 +101,10 @@ class Studio:
         too short or of two people, AudioError for files that cannot be read, ConsentError for a consent that
         has ended.
         """
+        if not isinstance(consent, Consent):
+            raise ConsentError(
+                f"consent={consent!r:.80}", "nobody is enrolled without one", "Give voiceswap.Consent(...)"
+            )
         consent.check(consent.scope[0])  # still in force?
         given: Any = recordings  # a tuple holds samples and their rate, or recordings
         alone = isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Integral)
@@ -131,7 +136,7 @@ class Studio:
                 f"it is a whole number from 0 to {_LARGEST_SEED}",
                 "Choose one in that range",
             )
-        voice.check("speak", space=self._space)
+        _check_voice(voice, "speak", self._space)
         return self._spoken(sentences(text), voice, float(speed), float(pitch), int(seed))
 
     def _spoken(
@@ -163,7 +168,8 @@ class Studio:
     def convert(self, recording: str | Path | audio.Source, voice: Voice, *, pitch: float = 0.0) -> Speech:
         """`recording` said by `voice`: words, timing and melody stay, the melody moved into its range.
 
-        Any format, up to an hour (`convert_stream` has no limit). `pitch` moves the result by semitones.
+        Any format. `pitch` moves the result by semitones. The whole result is in memory; `convert_stream` is
+        not bound by that. Raises AudioError, OptionError, ConsentError, VoiceFileError.
         """
         return _join(list(self.convert_stream(recording, voice, pitch=pitch)))
 
@@ -172,7 +178,7 @@ class Studio:
     ) -> Iterator[Speech]:
         """As `convert`, in pieces of some seconds as they are made, in bounded memory for any length."""
         _check_range("pitch", pitch, _PITCHES)
-        voice.check("convert", space=self._space)
+        _check_voice(voice, "convert", self._space)
         source = Source.measure(recording)
         return self._converted(source, voice, float(pitch))
 
@@ -190,6 +196,7 @@ class Studio:
             frames = slice(window.before, window.before + window.frames + _CROSSFADE)
             part = Acoustics(made[0, :, frames], f0[0, frames])
             samples = np.concatenate(list(render(models.vocoder, part, seed=number)))
+            tail = tail[: len(samples)]  # the last window may be shorter than a crossfade
             ramp = np.linspace(0, 1, len(tail), dtype=np.float32)
             samples[: len(tail)] = samples[: len(tail)] * ramp + tail * (1 - ramp)
             tail = samples[window.length :][: _CROSSFADE * ACOUSTICS.hop]
@@ -201,15 +208,15 @@ class Studio:
         mel = log_mel(torch.from_numpy(samples)[None])[0]
         acoustics = Acoustics(mel, torch.from_numpy(f0_track(samples)))
         made = np.concatenate(list(render(self._models.vocoder, acoustics, seed=0)))[: len(samples)]
-        made_by = Provenance(verb="resynthesize", voice="", consent=None, weights=self._models.digest)
-        return Speech(made, ACOUSTICS.sample_rate, made_by)
+        return self._speech(made, "resynthesize", None)
 
-    def _speech(self, samples: NDArray[np.float32], verb: str, voice: Voice) -> Speech:
-        """The one way out: everything said or converted passes here. The watermark's place is here."""
+    def _speech(self, samples: NDArray[np.float32], verb: str, voice: Voice | None) -> Speech:
+        """The one way out: all that is made passes here. The watermark's place is here."""
         if not np.isfinite(samples).all():
             raise AudioError("the model's output", "it is not finite", "Check the weights and the voice")
-        consent = None if voice.consent is None else voice.consent.digest()
-        made_by = Provenance(verb=verb, voice=voice.name, consent=consent, weights=self._models.digest)
+        name = "" if voice is None else voice.name
+        consent = None if voice is None or voice.consent is None else voice.consent.digest()
+        made_by = Provenance(verb=verb, voice=name, consent=consent, weights=self._models.digest)
         return Speech(samples, ACOUSTICS.sample_rate, made_by)
 
 
@@ -265,6 +272,14 @@ def _built_in(row: Mapping[str, Any], space: str) -> Voice:
         space=space,
         builtin=True,
     )
+
+
+def _check_voice(voice: Voice, verb: str, space: str) -> None:
+    if not isinstance(voice, Voice):
+        raise OptionError(
+            f"voice={voice!r:.80}", "it is a Voice", "Give studio.voices[NAME], or voiceswap.Voice.load(FILE)"
+        )
+    voice.check(verb, space=space)
 
 
 def _check_range(name: str, value: float, allowed: tuple[float, float]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from math import exp, isnan, log, nan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -200,45 +200,6 @@ class Voice:
                 f"{name} claims to be built in", "a voice file holds a person's consent", _REMEDY
             )
         return voice
-
-
-def blend(voices: Sequence[Voice], weights: Sequence[float], *, name: str) -> Voice:
-    """A built-in voice between built-in `voices`, mixed by `weights` [len(voices)] (any sum above 0).
-
-    The vector is the weighted mean brought back to length 1, `f0_median` the geometric mean, `f0_spread` and
-    `rate` the arithmetic ones (NaN if a part's rate is). Raises OptionError for other input; a person's
-    voice is not blended, as its consent would not say what the mixture may do.
-    """
-    shares = np.asarray(weights, np.float64)
-    _require(
-        len(voices) > 0 and shares.shape == (len(voices),),
-        f"{len(voices)} voices and {shares.size} weights",
-        "a blend has one weight a voice",
-    )
-    _require(
-        bool(np.isfinite(shares).all() and (shares >= 0).all() and shares.sum() > 0),
-        f"weights={list(weights)}",
-        "weights are finite, not negative, and not all 0",
-    )
-    for voice in voices:
-        _require(voice.builtin, f"the voice {voice.name!r}", "a blend is of built-in voices")
-        _require(
-            voice.space == voices[0].space, f"the voice {voice.name!r}", "a blend is of one embedding space"
-        )
-    shares /= shares.sum()
-    vector = shares @ np.stack([voice.vector for voice in voices])
-    length = float(np.linalg.norm(vector))
-    _require(length > 1e-3, "voices that cancel each other", "the mean of a blend has a direction")
-    return Voice(
-        name=name,
-        vector=(vector / length).astype(np.float32),
-        f0_median=exp(sum(s * log(v.f0_median) for s, v in zip(shares, voices, strict=True))),
-        f0_spread=float(shares @ [voice.f0_spread for voice in voices]),
-        rate=float(shares @ [voice.rate for voice in voices]),
-        consent=None,
-        space=voices[0].space,
-        builtin=True,
-    )
 
 
 def _require(holds: bool, got: str, rule: str) -> None:

@@ -119,10 +119,15 @@ def align(phones: list[str], ends: list[float], mel: np.ndarray) -> tuple[list[i
     """Ids, stresses and frame counts from spelled phones and the seconds at which each one ends.
 
     A boundary or punctuation mark keeps its frames only where the spectrum is quiet: there it is a pause.
-    Elsewhere its frames go to its neighbours, so that its duration means silence in every corpus.
+    Elsewhere its frames go to its neighbours, so that its duration means silence in every corpus. Raises
+    DataError for phones and ends of different number.
     """
     from voiceswap.text.phonemes import FIRST_PHONE, make
 
+    if len(phones) != len(ends):
+        raise DataError(
+            f"{len(phones)} phones with {len(ends)} ends", "each one has an end", "Align the recording again"
+        )
     total = len(mel)
     level = mel.astype(np.float32).mean(1)
     quiet = level < np.percentile(level, 95) + _SILENT_LOG_MEL
@@ -169,6 +174,7 @@ def _features(job: dict[str, Any]) -> dict[str, Any]:
 
     from voiceswap import audio
     from voiceswap.acoustics import f0_track, log_mel
+    from voiceswap.text.normalize import normalize
     from voiceswap.text.phonemes import phonemize
 
     try:
@@ -182,7 +188,9 @@ def _features(job: dict[str, Any]) -> dict[str, Any]:
         if phones:
             ids, stress, counts = align(phones, ends, mel)
         elif job["text"]:
-            said = phonemize(job["text"], job["language"])
+            # As a Studio reads it, so that training and speaking see the same symbols.
+            text = normalize(job["text"]) if job["language"] == "en" else job["text"]
+            said = phonemize(text, job["language"])
             ids, stress = list(said.ids), list(said.stress)
     except VoiceswapError as error:
         return {"id": job["id"], "error": str(error)}

@@ -15,9 +15,9 @@ class Provenance:
     """What made a piece of speech."""
 
     verb: str
-    """``speak`` or ``convert``."""
+    """``speak``, ``convert``, or ``resynthesize`` for a recording given back as it was."""
     voice: str
-    """Name of the voice."""
+    """Name of the voice; empty where the recording's own is kept."""
     consent: str | None
     """`Consent.digest` of the voice, None if it is built in."""
     weights: str

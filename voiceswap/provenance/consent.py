@@ -59,7 +59,9 @@ class Consent:
             object.__setattr__(self, key, value)
         if self.until is not None and self.until < self.since:
             raise ConsentError(
-                f"a consent since {self.since} until {self.until}", "it ends after it begins", "Give a later date"
+                f"a consent since {self.since} until {self.until}",
+                "it ends after it begins",
+                "Give a later date",
             )
 
     def check(self, action: str, *, on: date | None = None) -> None:

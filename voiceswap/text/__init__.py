@@ -98,7 +98,7 @@ def _outside(pattern: str, text: str, start: int = 0, stop: int | None = None) -
 
 
 def _chunks(text: str) -> Iterator[tuple[str, float]]:
-    """Written text in runs of bounded length that end with a paragraph, a certain sentence, or a word at least."""
+    """Written text in runs of bounded length that end with a paragraph, a certain sentence, or a word."""
     start = 0
     for stop, after in chain(_outside(_PARAGRAPH, text), [(len(text), len(text))]):
         while stop - start > _READ_AT_ONCE:

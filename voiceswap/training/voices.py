@@ -21,12 +21,12 @@ from voiceswap.training.run import stores
 from voiceswap.training.speakers import SpeakerTable
 
 RECIPES: dict[str, dict[str, float]] = {
-    "soprano-1": {"heart-t000": 0.3, "kokoro-t009": 0.35, "kokoro-t017": 0.35},
-    "soprano-2": {"kokoro-t011": 0.4, "kokoro-t022": 0.3, "heart-t000": 0.3},
+    "soprano-1": {"kokoro-t003": 0.34, "kokoro-t017": 0.33, "kokoro-t000": 0.33},
+    "soprano-2": {"kokoro-t018": 0.34, "kokoro-t000": 0.33, "heart-t000": 0.33},
     "alto-1": {"heart-t000": 0.5, "kokoro-t001": 0.25, "kokoro-t008": 0.25},
-    "alto-2": {"kokoro-t018": 0.4, "kokoro-t002": 0.3, "heart-t000": 0.3},
-    "tenor-1": {"kokoro-t023": 0.35, "kokoro-t010": 0.35, "kokoro-t007": 0.3},
-    "tenor-2": {"kokoro-t019": 0.4, "kokoro-t015": 0.3, "kokoro-t014": 0.3},
+    "alto-2": {"kokoro-t013": 0.34, "kokoro-t014": 0.33, "heart-t000": 0.33},
+    "tenor-1": {"kokoro-t023": 0.34, "kokoro-t007": 0.33, "kokoro-t014": 0.33},
+    "tenor-2": {"kokoro-t019": 0.4, "kokoro-t015": 0.3, "kokoro-t020": 0.3},
     "baritone-1": {"kokoro-t005": 0.4, "kokoro-t021": 0.3, "kokoro-t015": 0.3},
     "bass-1": {"kokoro-t006": 0.4, "kokoro-t004": 0.3, "kokoro-t012": 0.3},
 }

@@ -20,7 +20,7 @@ from voiceswap.nn.decoder import recording_quality
 from voiceswap.nn.discriminators import MelDiscriminator, real_or_fake
 from voiceswap.training.loop import Batch, Report, Task
 from voiceswap.training.speakers import SpeakerTable
-from voiceswap.training.tasks.synthesizer import band_weights, draw_mel, finish_losses
+from voiceswap.training.tasks.synthesizer import band_weights, draw_mel, finish_losses, unlike
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,7 @@ class ConverterTask(Task):
         if swapped and self.config.consistency and step >= 0:
             other = batch["speaker"].roll(1, 0)[:swapped]
             crossed = model(*(x[:swapped] for x in inputs), other, batch["quality"][:swapped]).float()
-            alike = (self.encoder.to(mel.device)(crossed) * other).sum(-1)
-            losses["swapped"] = self.config.consistency * (1 - alike).mean()
+            losses["swapped"] = self.config.consistency * unlike(self.encoder.to(mel.device)(crossed), other)
         mask = torch.ones(len(mel), mel.shape[2], 1, device=mel.device)
         return finish_losses(self, losses, mel, batch, mask, step)
 

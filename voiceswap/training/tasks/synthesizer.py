@@ -23,6 +23,8 @@ from voiceswap.text.phonemes import FIRST_PHONE
 from voiceswap.training.loop import Batch, Report, Task
 from voiceswap.training.speakers import SpeakerTable
 
+_ONE_PERSON = 0.8  # mean cosine of two recordings of one unseen person by the bundled encoder
+
 
 @dataclass(frozen=True)
 class SynthesizerTraining:
@@ -189,7 +191,7 @@ def finish_losses(
     if task.config.consistency and step >= 0:
         encoder = task.encoder.to(mel.device)
         heard = encoder(mel, mask[:, ::2])
-        losses["consistency"] = task.config.consistency * (1 - (heard * batch["speaker"]).sum(-1)).mean()
+        losses["consistency"] = task.config.consistency * unlike(heard, batch["speaker"])
     start = task.config.adversarial_from
     if task.critic is None or start is None or step < start:
         return losses, None
@@ -202,6 +204,15 @@ def finish_losses(
     losses["adversarial"] = 0.05 * please(judged)
     losses["features"] = 0.2 * match_features(truth, judged)
     return losses, (real, fake.detach(), batch["speaker"])
+
+
+def unlike(heard: Tensor, wanted: Tensor) -> Tensor:
+    """Mean shortfall of the cosine of unit vectors [B, S] from what two recordings of one person reach.
+
+    Beyond that the decoder only learns to please the encoder: it reached 0.94 while an encoder that took no
+    part heard a third of the likeness.
+    """
+    return (_ONE_PERSON - (heard * wanted).sum(-1)).clamp(min=0).mean()
 
 
 def draw_mel(mel: Tensor) -> np.ndarray:

@@ -107,19 +107,23 @@ class VocoderTask(Task):
 
 def spectral_losses(made: Tensor, wave: Tensor, cutoff: Tensor) -> dict[str, Tensor]:
     """Losses between waveforms [B, N] below each row's `cutoff` [B] in Hz."""
-    log_term, linear_term, mel_term = [], [], wave.new_zeros(())
+    log_term, linear_term, loudness_term, mel_term = [], [], [], wave.new_zeros(())
     for n_fft, hop in _RESOLUTIONS:
         fake, real = stft(made, n_fft, hop).abs(), stft(wave, n_fft, hop).abs()
         hertz = torch.arange(n_fft // 2 + 1, device=wave.device) * (ACOUSTICS.sample_rate / n_fft)
         weight = (hertz[None] < cutoff[:, None]).to(wave.dtype)[:, :, None]
         error = (torch.log(fake + _FLOOR) - torch.log(real + _FLOOR)).abs() * weight
         log_term.append(error.sum() / (weight.sum() * real.shape[2]))
+        # Loudness grows with about this power (Zwicker); the logarithm cares as much for what nobody hears.
+        error = ((fake + _FLOOR) ** 0.3 - (real + _FLOOR) ** 0.3).abs() * weight
+        loudness_term.append(error.sum() / (weight.sum() * real.shape[2]))
         gap, size = ((fake - real) * weight).square().sum((1, 2)), (real * weight).square().sum((1, 2))
         linear_term.append((torch.sqrt(gap + 1e-9) / torch.sqrt(size + 1e-2)).mean())
         if n_fft == ACOUSTICS.n_fft:
             mel_term = (mel_of_magnitude(fake) - mel_of_magnitude(real)).abs().mean()
     return {
         "mel": mel_term,
-        "log": torch.stack(log_term).mean(),
+        "log": 0.5 * torch.stack(log_term).mean(),
+        "loudness": 3.0 * torch.stack(loudness_term).mean(),
         "linear": 0.5 * torch.stack(linear_term).mean(),
     }

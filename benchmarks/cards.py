@@ -1,0 +1,78 @@
+"""What benchmarks/publish.py writes into the models' cards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from shown import CARD_FIGURES, CARD_TASKS, README_TITLES, short, speed_of, table
+
+from voiceswap import checkpoint
+from voiceswap.evaluation import tables
+from voiceswap.evaluation.measure import RECORDINGS
+from voiceswap.evaluation.report import FIGURES, OURS, Report
+
+
+def card_section(kind: str, report: Report, weights: Path, runs: Path | None) -> str:
+    """What was measured of one model: its training, its size, and the figures that hang on it."""
+    facts = list(training_facts(weights / f"{kind}.safetensors", runs and runs / kind / "log.jsonl"))
+    body = []
+    for task in CARD_TASKS[kind]:
+        for name in CARD_FIGURES.get(kind, FIGURES[task]):
+            if name in FIGURES[task] and (value := report.figure(OURS, task, name)):
+                own = tables._cell(name, tables._own(report, task, name))
+                body.append([f"{README_TITLES[task]}: {tables.LABELS[name]}", tables._cell(name, value), own])
+        speed = speed_of(report, OURS, task)
+        if speed is not None:
+            body.append([f"{README_TITLES[task]}: {tables.LABELS['speed']}", short(speed), "–"])
+    settings = report.settings
+    people = f"{len(settings['people'])} people never trained on, {settings['count']} items a task"
+    parts = [table(["", ""], facts)] if facts else []
+    if kind == "voices":
+        parts.append(voices_table(weights / "voices.json"))
+    if body:
+        parts.append(f"By `voiceswap evaluate`, {people}; all models together, brackets are 95 % intervals:")
+        parts.append(table(["", OURS, RECORDINGS], body))
+    return "\n\n".join(parts)
+
+
+def training_facts(path: Path, log: Path | None) -> Iterator[list[str]]:
+    """Size and training of a weights file by its header, and the run's last held-out figures."""
+    if not path.is_file():
+        return
+    header = checkpoint.read_header(path)
+    training = json.loads(header["training"])
+    data = training.get("data", "")
+    config = ", ".join(f"{name} {value}" for name, value in json.loads(header["config"]).items())
+    yield ["size", f"{path.stat().st_size / 1e6:.1f} MB, fp16"]
+    yield ["configuration", config]
+    if "steps" in training:
+        yield ["steps", f"{training['steps']:,}"]
+        yield ["hours of training", f"{training['hours']:g}"]
+    if data:
+        yield ["feature folders", data if isinstance(data, str) else ", ".join(data)]
+    if training.get("from"):
+        yield ["started from", f"`{Path(training['from']).name}`"]
+    yield ["SHA-256, beginning", f"`{header['sha256'][:16]}`"]
+    if log and log.is_file():
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        for line in [line for line in lines if line["kind"] == "held-out"][-1:]:
+            figures = {key: value for key, value in line.items() if key not in ("kind", "step", "seconds")}
+            written = ", ".join(f"{key} {value:.3g}" for key, value in figures.items())
+            yield [f"held out, at step {line['step']:,}", written]
+
+
+def voices_table(path: Path) -> str:
+    from voiceswap.training.voices import RECIPES
+
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    body = [
+        [
+            row["name"],
+            f"{row['f0_median']:.0f}",
+            ", ".join(f"{share:.0%} {speaker}" for speaker, share in RECIPES.get(row["name"], {}).items()),
+        ]
+        for row in rows
+    ]
+    return table(["voice", "median F0, Hz", "blend"], body)

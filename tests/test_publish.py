@@ -1,0 +1,127 @@
+"""What was measured gets into the documents, between their markers, and nothing else changes there."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from voiceswap.evaluation.report import FIGURES, Figure, Report
+from voiceswap.evaluation.stats import Interval
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def publish() -> Iterator[ModuleType]:
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("the benchmarks do not come with the source distribution")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        yield importlib.import_module("publish")
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    """A report in which every figure of ours is 0.5, with one peer, pictures and limits."""
+    half = Interval(0.5, 0.4, 0.6, 100)
+    tasks = ("builtin", "speak", "convert", "copy")
+    figures = [Figure("voiceswap", task, name, half) for task in tasks for name in FIGURES[task]]
+    figures += [
+        Figure("recordings", task, name, half) for task in ("references", "sources") for name in FIGURES[task]
+    ]
+    figures.append(Figure("piper", "builtin", "dnsmos", Interval(3.25, 3.2, 3.3, 100)))
+    settings = {"corpus": "corpus", "split": "dev-unseen", "people": ["ann", "bob"], "count": 100, "seed": 0}
+    watch = {"audio_seconds": 90.0, "seconds": 4.0, "cpu_seconds": 3.0}
+    report = Report(
+        {**settings, "likeness": {"ge2e": (0.55, 0.87)}},
+        tuple(figures),
+        (),
+        {"voiceswap": {"speed": {"speak": watch, "convert": watch}}, "piper": {}},
+        ("dan: too little speech",),
+    )
+    folder = tmp_path / "measured"
+    report.save(folder)
+    image = pytest.importorskip("PIL.Image")
+    noise = np.random.default_rng(0).integers(0, 255, (700, 700, 3), np.uint8)
+    image.fromarray(noise).save(folder / "mels.png")
+    limits = [
+        {"name": name, "label": name, "unit": "s", "value": value, "worst": 2 * value, "runs": 5}
+        for name, value in (("start_seconds", 5.0), ("first_long_2_seconds", 0.31))
+    ]
+    machine = {"device": "CPU", "cpu": "abacus", "cores": 2, "python": "3.11", "torch": "2", "date": ""}
+    record = {"machine": machine, "load_at_start": 0.1, "limits": limits}
+    (folder / "limits.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path, tiny_weights: Path) -> Path:
+    """The documents of this repository, beside tiny weights."""
+    folder = tmp_path / "root"
+    shutil.copytree(tiny_weights, folder / "voiceswap" / "weights")
+    for card in (ROOT / "voiceswap" / "weights").glob("*.md"):
+        shutil.copy(card, folder / "voiceswap" / "weights")
+    (folder / "docs").mkdir()
+    shutil.copy(ROOT / "README.md", folder)
+    return folder
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """Cells of the tables' rows by the first one."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return {cells[0]: cells[1:] for cells in lines}
+
+
+def test_every_place_is_written_and_the_floors_are_judged(
+    publish: ModuleType, measured: Path, root: Path
+) -> None:
+    written = list(publish.publish(measured, limits=[measured / "limits.json"], root=root))
+    assert all(path.is_file() for path in written)
+    text = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    found = rows(text)
+    assert found["likeness of spoken text, GE2E"] == ["0.50 [0.40, 0.60]", "–", "≥ 0.45", "met"]
+    assert found["copy-synthesis PESQ, wide band"][-1] == "**not met**"
+    assert found["character error rate, built-in voices"][0] == "50.0 [40.0, 60.0]"
+    assert found["speed on one core, text to waveform"] == ["30.0", "–", "≥ 20 ×", "met"]
+    assert found["first piece of `stream`, long sentence, 2 cores"][-1] == "**not met**"
+    assert found["`voiceswap speak` of one word, a new process"][-1] == "met"
+    assert found["peak memory, 30,000 words of text"][0] == "not measured"
+    assert "--other piper=peers/piper" in text
+    assert "dan: too little speech" in text
+    assert (root / "docs" / "pictures" / "mels.png").stat().st_size < 300_000
+
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert rows(readme)["text, built-in voices: DNSMOS"] == ["0.50", "0.50", "3.25"]
+    card = (root / "voiceswap" / "weights" / "synthesizer.md").read_text(encoding="utf-8")
+    assert rows(card)["text, built-in voices: DNSMOS, overall"] == ["0.50 [0.40, 0.60]", "0.50 [0.40, 0.60]"]
+    voices = (root / "voiceswap" / "weights" / "voices.md").read_text(encoding="utf-8")
+    assert rows(voices)["tenor-1"][0] == "120"
+
+
+def test_publishing_twice_changes_only_what_is_between_the_markers(
+    publish: ModuleType, measured: Path, root: Path
+) -> None:
+    before = (root / "README.md").read_text(encoding="utf-8")
+    texts = []
+    for _ in range(2):
+        paths = list(publish.publish(measured, root=root))
+        texts.append([path.read_bytes() for path in paths])
+    assert texts[0] == texts[1]
+    after = (root / "README.md").read_text(encoding="utf-8")
+    assert before.partition("<!-- results -->")[0] == after.partition("<!-- results -->")[0]
+    assert before.partition("<!-- /results -->")[2] == after.partition("<!-- /results -->")[2]
+
+
+def test_a_file_without_markers_is_named_and_kept(publish: ModuleType, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("No place here.", encoding="utf-8")
+    with pytest.raises(SystemExit, match="lacks the markers"):
+        publish.replace_section(page, "results", "text")
+    assert page.read_text(encoding="utf-8") == "No place here."

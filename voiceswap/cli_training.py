@@ -1,0 +1,166 @@
+"""The commands of those who train and measure models: prepare, train, evaluate."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from voiceswap.cli_common import DeviceOption, SeedOption, WeightsOption, bars, load_studio
+from voiceswap.errors import MissingExtraError, OptionError
+
+
+def prepare(
+    kind: Annotated[str, typer.Argument(help="tsv, teacher, ljspeech, vctk, libritts or cuts.")],
+    corpus: Annotated[Path, typer.Argument(help="The corpus' folder.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of features; what it holds is not computed again.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+    align: Annotated[
+        bool, typer.Option("--align", help="Align texts by the phone recognizer as well.")
+    ] = False,
+    weights: WeightsOption = None,
+) -> None:
+    """Compute a corpus' features for training."""
+    _need("lhotse", extra="train")
+    from voiceswap.data import corpora, features
+
+    if kind not in corpora.RECIPES:
+        raise OptionError(
+            f"the kind of corpus {kind!r}",
+            "there is none of this name",
+            f"Choose one of {', '.join(corpora.RECIPES)}",
+        )
+    skipped: list[str] = []
+    cuts = corpora.RECIPES[kind](corpus, skipped=skipped)
+    skipped += features.compute(cuts, out, jobs=jobs, progress=bars("features"))
+    for line in skipped:
+        typer.echo(f"skipped {line}", err=True)
+    typer.echo(f"{out}: {len(features.FeatureStore(out).raw_items)} recordings, {len(skipped)} skipped")
+    if align:
+        from voiceswap.training.run import align as align_all
+
+        for folder, count in align_all([out], teachers=weights, progress=bars("alignments")).items():
+            typer.echo(f"{folder}: {count} aligned")
+
+
+def train(
+    model: Annotated[
+        str, typer.Argument(help="speaker-encoder, phone-recognizer, synthesizer, converter or vocoder.")
+    ],
+    *,
+    data: Annotated[list[Path], typer.Option(help="Folder of features; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoint, weights, curves.")],
+    preset: Annotated[str, typer.Option(help="tiny, base or large.")] = "base",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in OUT stopped.")] = False,
+    init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Or after so long.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Replace a setting of the preset."),
+    ] = None,
+    weights: WeightsOption = None,
+) -> None:
+    """Train one of the five models."""
+    if steps is not None and minutes is not None:
+        raise typer.BadParameter("give either --steps or --minutes")
+    fields = dict(_field(setting) for setting in settings or [])
+    fields |= {"steps": steps} if steps is not None else {}
+    fields |= {"minutes": minutes} if minutes is not None else {}
+    _need("accelerate", extra="train")
+    from dataclasses import fields as fields_of
+
+    from voiceswap.training.loop import TrainingConfig
+    from voiceswap.training.run import run
+
+    of_loop = {field.name for field in fields_of(TrainingConfig)}
+    run(
+        model,
+        preset=preset,
+        data=data,
+        out=out,
+        resume=resume,
+        init=init,
+        teachers=weights,
+        loop={name: value for name, value in fields.items() if name in of_loop},
+        task={name: value for name, value in fields.items() if name not in of_loop},
+    )
+    typer.echo(f"{out / model}.safetensors")
+
+
+def evaluate(
+    *,
+    corpus: Annotated[Path, typer.Option(help="Folder with manifest.tsv and its recordings.")],
+    out: Annotated[Path, typer.Option(help="Folder for the report and what is made for it.")],
+    count: Annotated[int, typer.Option(help="Items of each task.")] = 100,
+    seed: SeedOption = 0,
+    speaker: Annotated[
+        list[str] | None, typer.Option(help="Only this speaker; may be given several times.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="The speakers' split in the manifest.")] = "dev-unseen",
+    other: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=DIR", help="Recordings by another system; several times."),
+    ] = None,
+    others_only: Annotated[bool, typer.Option("--others-only", help="Measure those alone.")] = False,
+    pictures: Annotated[bool, typer.Option(help="Draw mels, F0 and spread by speaker.")] = True,
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+) -> None:
+    """Measure the models beside recordings of people, and beside other systems."""
+    others = {name: Path(folder) for name, folder in (_pair(given, "--other") for given in other or [])}
+    from rich.console import Console
+
+    from voiceswap.evaluation import report, tables
+
+    measured = report.evaluate(
+        None if others_only else load_studio(device, weights),
+        corpus,
+        out,
+        count=count,
+        seed=seed,
+        speakers=speaker or (),
+        split=split,
+        others=others,
+        pictures=pictures,
+        progress=sys.stderr.isatty(),
+    )
+    for table in tables.rich_tables(measured):
+        Console().print(table)
+    typer.echo(f"{out / 'report.md'}")
+
+
+def _pair(given: str, option: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    if not (name and equals and value):
+        raise typer.BadParameter(f"{given!r} is not NAME=VALUE", param_hint=option)
+    return name, value
+
+
+def _field(given: str) -> tuple[str, Any]:
+    """A setting with its value as JSON, lists made tuples, or as text if it is none."""
+    name, value = _pair(given, "--set")
+    try:
+        return name, _frozen(json.loads(value))
+    except ValueError:
+        return name, value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _need(package: str, *, extra: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise MissingExtraError(
+            f"the package {package!r} is not installed",
+            "this command needs it",
+            f"Run: pip install 'voiceswap[{extra}]'",
+        )
