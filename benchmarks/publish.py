@@ -63,6 +63,15 @@ def read_report(path: Path) -> Report:
     return Report(stored["settings"], tuple(figures), (), stored["speed"], tuple(stored["notes"]))
 
 
+def joined(report: Report, other: Report) -> Report:
+    """`report` with the systems that another run of the same settings measured."""
+    if dict(report.settings) != dict(other.settings):
+        raise SystemExit("The two runs differ in corpus, people, count or seed: measure them alike.")
+    known = {figure.system for figure in report.figures}
+    more = tuple(figure for figure in other.figures if figure.system not in known)
+    return Report(report.settings, report.figures + more, (), {**report.speed, **other.speed}, report.notes)
+
+
 # ---------------------------------------------------------------- docs/results.md
 
 
@@ -279,10 +288,17 @@ def replace_section(path: Path, marker: str, text: str) -> None:
 
 
 def publish(
-    measured: Path, *, limits: Sequence[Path] = (), runs: Path | None = None, root: Path = ROOT
+    measured: Path,
+    *,
+    peers: Path | None = None,
+    limits: Sequence[Path] = (),
+    runs: Path | None = None,
+    root: Path = ROOT,
 ) -> Iterator[Path]:
     """Write all places below `root`; yields each file as it is done."""
     report = read_report(measured / "report.json")
+    if peers is not None:
+        report = joined(report, read_report(peers / "report.json"))
     records = [json.loads(path.read_text(encoding="utf-8")) for path in limits]
     weights = root / "voiceswap" / "weights"
     pictures = [name for name in PICTURES if (measured / name).is_file()]
@@ -304,12 +320,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("measured", type=Path, help="what `voiceswap evaluate --out` wrote")
+    parser.add_argument("--peers", type=Path, help="the same for other systems, if they were measured apart")
     parser.add_argument(
         "--limits", type=Path, nargs="*", default=[], help="of benchmarks/limits.py; floors by the first"
     )
     parser.add_argument("--runs", type=Path, help="folder of the training runs")
     args = parser.parse_args()
-    for path in publish(args.measured, limits=args.limits, runs=args.runs):
+    for path in publish(args.measured, peers=args.peers, limits=args.limits, runs=args.runs):
         print(path)
 
 

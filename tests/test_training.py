@@ -413,3 +413,15 @@ def test_training_on_a_gpu(data, teachers, tmp_path):
             next(checkpoint.load(tmp_path / kind / f"{kind}.safetensors", kind).parameters()).device.type
             == "cpu"
         )
+
+
+def test_damaged_or_foreign_run_is_refused(data, teachers, tmp_path):
+    train("vocoder", data, teachers, tmp_path / "run", loop={"steps": 1})
+    state = tmp_path / "run" / "last.pt"
+    whole = state.read_bytes()
+    state.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="damaged"):
+        train("vocoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)
+    state.write_bytes(whole)
+    with pytest.raises(CheckpointError, match="another model"):
+        train("speaker-encoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)

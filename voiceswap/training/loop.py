@@ -10,6 +10,7 @@ import copy
 import json
 import math
 import os
+import pickle
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -172,16 +173,23 @@ def train(
             raise CheckpointError(
                 str(state_path), "there is nothing to resume from", "train without --resume first"
             )
-        # Our own file from our own run folder; weights_only keeps a foreign one from running code.
-        state = torch.load(state_path, map_location=accelerator.device, weights_only=True)
-        accelerator.unwrap_model(model).load_state_dict(state["model"])
-        average.model.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        if critic is not None and critic_optimizer is not None and "critic" in state:
-            accelerator.unwrap_model(critic).load_state_dict(state["critic"])
-            critic_optimizer.load_state_dict(state["critic_optimizer"])
-        task.restore(state.get("task", {}))
-        step, seconds = state["step"], state["seconds"]
+        try:
+            # Our own file from our own run folder; weights_only keeps a foreign one from running code.
+            state = torch.load(state_path, map_location=accelerator.device, weights_only=True)
+            accelerator.unwrap_model(model).load_state_dict(state["model"])
+            average.model.load_state_dict(state["average"])
+            optimizer.load_state_dict(state["optimizer"])
+            if critic is not None and critic_optimizer is not None and "critic" in state:
+                accelerator.unwrap_model(critic).load_state_dict(state["critic"])
+                critic_optimizer.load_state_dict(state["critic_optimizer"])
+            task.restore(state.get("task", {}))
+            step, seconds = state["step"], state["seconds"]
+        except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            raise CheckpointError(
+                str(state_path),
+                f"it is damaged, or of another model or preset ({str(error).splitlines()[0]:.200})",
+                "resume with the preset that began the run, or begin another in a new folder",
+            ) from error
 
     log = _Log(out, accelerator.is_main_process)
 

@@ -68,7 +68,8 @@ def write(weights: Path, data: Sequence[Path]) -> None:
     folders = [folder for path in data for folder in stores(path)]
     table = SpeakerTable(encoder, load_utterances(folders, lambda item: item.speaker in wanted))
     rows = [blended(table, name, shares) for name, shares in RECIPES.items()]
-    (weights / "voices.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    lines = ",\n".join(json.dumps(row) for row in rows)  # a voice a line
+    (weights / "voices.json").write_text(f"[\n{lines}\n]\n", "utf-8")
 
 
 if __name__ == "__main__":
