@@ -271,7 +271,7 @@ def readme_section(report: Report) -> str:
     settings = report.settings
     return (
         f"{settings['count']} sentences or recordings a task, {len(settings['people'])} people that were "
-        f"never trained on, one run of `voiceswap evaluate`. Confidence intervals, memory and the commands: "
+        f"never trained on, by `voiceswap evaluate`. Confidence intervals, memory and the commands: "
         f"[docs/results.md](docs/results.md).\n\n{readme_table(report)}"
     )
 
