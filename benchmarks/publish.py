@@ -290,15 +290,15 @@ def replace_section(path: Path, marker: str, text: str) -> None:
 def publish(
     measured: Path,
     *,
-    peers: Path | None = None,
+    peers: Sequence[Path] = (),
     limits: Sequence[Path] = (),
     runs: Path | None = None,
     root: Path = ROOT,
 ) -> Iterator[Path]:
     """Write all places below `root`; yields each file as it is done."""
     report = read_report(measured / "report.json")
-    if peers is not None:
-        report = joined(report, read_report(peers / "report.json"))
+    for folder in peers:
+        report = joined(report, read_report(folder / "report.json"))
     records = [json.loads(path.read_text(encoding="utf-8")) for path in limits]
     weights = root / "voiceswap" / "weights"
     pictures = [name for name in PICTURES if (measured / name).is_file()]
@@ -320,7 +320,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("measured", type=Path, help="what `voiceswap evaluate --out` wrote")
-    parser.add_argument("--peers", type=Path, help="the same for other systems, if they were measured apart")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="the same for other systems, if they were measured apart",
+    )
     parser.add_argument(
         "--limits", type=Path, nargs="*", default=[], help="of benchmarks/limits.py; floors by the first"
     )
