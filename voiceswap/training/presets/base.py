@@ -1,4 +1,7 @@
-"""What ships: each model trains on two CPU cores within hours."""
+"""What ships: each model trains on two CPU cores within hours.
+
+Shares of the corpora are those of the shipped weights; a corpus that is not named has a share of 1.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,54 @@ from voiceswap.training.tasks.speaker_encoder import SpeakerEncoderTraining
 from voiceswap.training.tasks.synthesizer import SynthesizerTraining
 from voiceswap.training.tasks.vocoder import VocoderTraining
 
+_VOCODER = (
+    *(("kathleen", 2.0), ("ljspeech", 2.0), ("nathalie", 1.0), ("kerstin", 0.7), ("librispeech-dev", 2.0)),
+    *(
+        ("librispeech-100", 1.5),
+        ("common-voice", 1.0),
+        ("speechocean762", 0.5),
+        ("heart", 1.0),
+        ("kokoro", 1.5),
+    ),
+    *(("warped", 0.0), ("*", 1.0)),
+)
+_ALIGNED = (
+    *(("heart", 0.5), ("warped", 1.0), ("kokoro", 1.0), ("kathleen", 0.6), ("ljspeech", 0.8)),
+    *(("librispeech-dev", 2.5), ("librispeech-100", 1.8), ("common-voice", 1.2), ("speechocean762", 0.3)),
+    ("*", 1.0),
+)
+_SPOKEN = (
+    *(("kathleen", 0.8), ("ljspeech", 1.0), ("librispeech-dev", 3.0), ("librispeech-100", 2.0)),
+    *(("common-voice", 1.5), ("speechocean762", 0.4), ("*", 1.0)),
+)
+_READ = (
+    *(("heart", 0.5), ("kokoro", 1.0), ("kathleen", 0.6), ("ljspeech", 0.6), ("librispeech-dev", 1.6)),
+    *(("librispeech-100", 1.0), ("common-voice", 0.8), ("speechocean762", 0.1), ("warped", 0.0), ("*", 1.0)),
+)
+_CONVERTED = (
+    *(
+        ("heart", 0.6),
+        ("kokoro", 1.0),
+        ("kathleen", 0.8),
+        ("ljspeech", 0.8),
+        ("nathalie", 0.3),
+        ("kerstin", 0.2),
+    ),
+    *(("librispeech-dev", 2.0), ("librispeech-100", 1.5), ("common-voice", 1.2), ("speechocean762", 0.4)),
+    *(("warped", 0.0), ("*", 1.0)),
+)
+
 PRESETS = {
     "vocoder": Preset(
-        vocoder.SIZES["base"], VocoderTraining(), TrainingConfig(steps=30_000, learning_rate=1e-3, ema=0.998)
+        vocoder.SIZES["base"],
+        VocoderTraining(weights=_VOCODER),
+        TrainingConfig(steps=30_000, learning_rate=1e-3, ema=0.998),
     ),
     "phone-recognizer": Preset(
         phone_recognizer.SIZES["base"],
-        PhoneRecognizerTraining(),
+        PhoneRecognizerTraining(
+            aligned=12, spoken=6, ctc=0.5, aligned_weights=_ALIGNED, spoken_weights=_SPOKEN
+        ),
         TrainingConfig(steps=10_000, learning_rate=1.2e-3, ema=0.998),
     ),
     "speaker-encoder": Preset(
@@ -27,12 +71,12 @@ PRESETS = {
     ),
     "synthesizer": Preset(
         synthesizer.SIZES["base"],
-        SynthesizerTraining(),
+        SynthesizerTraining(weights=_READ),
         TrainingConfig(steps=15_000, learning_rate=1.2e-3, ema=0.998),
     ),
     "converter": Preset(
         converter.SIZES["base"],
-        ConverterTraining(),
+        ConverterTraining(weights=_CONVERTED),
         TrainingConfig(steps=10_000, learning_rate=1.2e-3, ema=0.998),
     ),
 }
