@@ -48,12 +48,13 @@ def training_facts(path: Path, log: Path | None) -> Iterator[list[str]]:
     yield ["size", f"{path.stat().st_size / 1e6:.1f} MB, fp16"]
     yield ["configuration", config]
     if "steps" in training:
-        yield ["steps", f"{training['steps']:,}"]
-        yield ["hours of training", f"{training['hours']:g}"]
+        chain = [training]
+        while "steps" in chain[-1].get("before", {}):
+            chain.append(chain[-1]["before"])
+        yield ["steps", " + ".join(f"{part['steps']:,}" for part in reversed(chain))]
+        yield ["hours of training", " + ".join(f"{part['hours']:.2g}" for part in reversed(chain))]
     if data:
         yield ["feature folders", data if isinstance(data, str) else ", ".join(data)]
-    if training.get("from"):
-        yield ["started from", f"`{Path(training['from']).name}`"]
     yield ["SHA-256, beginning", f"`{header['sha256'][:16]}`"]
     if log and log.is_file():
         lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]

@@ -148,7 +148,7 @@ def test_range_of_a_real_voice(kathleen):
         voiced = track[track > 0]
         assert 0.3 < (track > 0).mean() < 0.9
         assert 120 < np.median(voiced) < 260
-        assert (np.abs(np.log2(voiced / np.median(voiced))) > 0.8).mean() < 0.06
+        assert (np.abs(np.log2(voiced / np.median(voiced))) > 0.8).mean() < 0.1  # a frame in doubt is voiced
 
 
 def test_pitch_statistics():

@@ -274,17 +274,17 @@ def test_windows_are_bounded_and_cover_the_recording(talk: np.ndarray) -> None:
     source = conversion.Source.measure((talk, 24000))
     windows = list(conversion.windows(source))
     assert sum(window.length for window in windows) == len(talk)
-    assert max(len(window.samples) for window in windows) <= (1500 + 2 * 100) * HOP
+    assert max(len(window.samples) for window in windows) <= (1500 + 2 * 150) * HOP
     assert all(window.length >= 900 * HOP for window in windows[:-1])
     at = 0
     for number, window in enumerate(windows):
         own = window.samples[window.before * HOP :][: window.length]
         np.testing.assert_allclose(own, talk[at : at + window.length] * source.gain, rtol=1e-5)
-        assert number == 0 or window.before == 100
+        assert number == 0 or window.before == 150
         at += window.length
     for before, after in pairwise(windows):  # each sees what comes after its own end
         ahead = before.samples[(before.before + before.frames) * HOP :]
-        assert len(ahead) == 100 * HOP
+        assert len(ahead) == 150 * HOP
         np.testing.assert_array_equal(ahead, after.samples[after.before * HOP :][: len(ahead)])
 
 

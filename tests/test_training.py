@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,17 +20,19 @@ from voiceswap import audio, checkpoint
 from voiceswap.data import corpora, features
 from voiceswap.data.batches import Utterance, load_utterances
 from voiceswap.data.features import FeatureStore, Item
+from voiceswap.data.perturb import warp_formants
 from voiceswap.errors import CheckpointError, DataError, OptionError
 from voiceswap.models.phone_recognizer import CLASSES, to_class
 from voiceswap.text.phonemes import parse
 from voiceswap.training import presets
 from voiceswap.training.alignment import align_item, align_store
 from voiceswap.training.loop import TrainingConfig
+from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.run import align, run, stores
 from voiceswap.training.speakers import SpeakerTable, store_vectors
 from voiceswap.training.tasks.phone_recognizer import collapse, edit_distance, frame_labels
 from voiceswap.training.tasks.speaker_encoder import equal_error_rate
-from voiceswap.training.tasks.synthesizer import band_weights, phone_rate
+from voiceswap.training.tasks.synthesizer import band_weights, disguised, phone_rate
 from voiceswap.training.tasks.vocoder import spectral_losses
 
 # Of the libraries that train: deprecated parts of each other.
@@ -339,6 +343,48 @@ def test_speaker_table(data, teachers):
         assert not np.allclose(vector, own)
     alone = SpeakerTable(encoder, found[:1])
     assert np.allclose(alone.vector(found[0], rng), own, atol=1e-5)  # there is no other
+    heard = [alone.warped_vector(found[0], factor, rng) for factor in (1.0, 1.15)]
+    assert np.allclose(heard[0], own, atol=1e-2)  # of its first 300 frames
+    assert np.linalg.norm(heard[1]) == pytest.approx(1, abs=1e-4)
+    assert heard[0] @ heard[1] < heard[0] @ own
+
+
+def test_disguised_utterances(data, teachers):
+    encoder = checkpoint.load(teachers / "speaker-encoder.safetensors", "speaker-encoder")
+    found = load_utterances([data / "teacher"])
+    task = SimpleNamespace(config=SimpleNamespace(pseudo=1.0), table=SpeakerTable(encoder, found))
+    mel, f0 = found[0].mel(), found[0].f0()
+    warped, moved, vector = disguised(task, found[0], mel, f0, np.random.default_rng(1))
+    factor = float(np.median(moved[f0 > 0] / f0[f0 > 0]))
+    assert factor != 1
+    assert 0.86 < factor < 1.17
+    assert np.allclose(moved, f0 * factor, rtol=1e-4)
+    assert np.allclose(warped, warp_formants(mel, factor), atol=1e-3)
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
+    assert disguised(task, found[0], mel, f0, None) == (mel, f0, None)
+    task.config.pseudo = 0.0
+    assert disguised(task, found[0], mel, f0, np.random.default_rng(1)) == (mel, f0, None)
+
+
+def test_bfloat16_products_are_those_of_float32(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    torch.manual_seed(0)
+    exact = torch.nn.Sequential(torch.nn.Linear(24, 48), torch.nn.SiLU(), torch.nn.Linear(48, 8, bias=False))
+    fast = copy.deepcopy(exact)
+    assert use_bfloat16_products(fast)
+    x = torch.randn(3, 5, 24, requires_grad=True)
+    made = []
+    for model in (exact, fast):
+        x.grad = None
+        y = model(x)
+        y.square().mean().backward()
+        made.append([y, x.grad, *(p.grad for p in model.parameters())])
+    for one, other in zip(*made, strict=True):
+        assert one.dtype == other.dtype == torch.float32
+        assert not torch.equal(one, other)
+        assert (one - other).norm() < 0.02 * one.norm()
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    assert not use_bfloat16_products(exact)
 
 
 def test_labels_and_rate_of_an_aligned_utterance(data):

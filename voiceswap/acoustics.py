@@ -100,8 +100,8 @@ _WINDOW = 0.032  # seconds that are correlated with their shifted selves
 _CANDIDATES = 8
 _OCTAVE_COST = 0.015  # per octave, in favour of the higher of two equal peaks
 _JUMP_COST = 0.8  # per octave of change between frames
-_VOICING_COST = 0.22  # of a change between voiced and unvoiced
-_UNVOICED = 0.35  # correlation below which a frame had better be unvoiced
+_VOICING_COST = 0.4  # of a change between voiced and unvoiced
+_UNVOICED = 0.2  # correlation below which a frame had better be unvoiced
 _SILENCE_DB = -26.0  # frames this far below the loud ones lean towards unvoiced
 
 

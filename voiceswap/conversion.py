@@ -18,7 +18,7 @@ from voiceswap.voice import Voice
 _MEASURED = 120.0  # seconds that tell level and range: the first so many in which someone speaks
 _LONGEST = 1500  # frames converted at once: 16 s
 _SHORTEST = 900
-_CONTEXT = 100  # frames that the recognizer and the converter together see to either side
+_CONTEXT = 150  # frames that the recognizer and the converter together see to either side
 _BLOCK = 8.0  # seconds read at once
 
 

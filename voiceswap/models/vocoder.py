@@ -19,6 +19,7 @@ from voiceswap.nn.blocks import ConvNeXt
 
 _PULSE_LEVEL = 0.02  # amplitude of one harmonic of the source
 _NOISE_LEVEL = 0.1
+_UNVOICED_HZ = 120.0  # of the source where nothing is voiced
 
 
 @dataclass(frozen=True)
@@ -37,23 +38,27 @@ SIZES = {
 }
 
 
-def pulses(f0: Tensor) -> Tensor:
-    """Band-limited pulse train [B, (T - 1) * hop] of `f0` [B, T] (Hz, 0 unvoiced): harmonics below 11 kHz.
+def hold(f0: Tensor) -> Tensor:
+    """F0 [B, T] in Hz without gaps: unvoiced frames (0) go on with the pitch before them, or the first after.
 
-    They are summed in closed form (Dirichlet's kernel); phase is continuous through voiced runs.
+    The source of harmonics never stops, because a voiced frame that was called unvoiced cannot be repaired
+    without it, while the network sees in the mel where it has to be silent.
     """
     batch, frames = f0.shape
-    voiced = (f0 > 0).to(f0.dtype)
     index = torch.arange(frames, device=f0.device).expand(batch, -1)
     last = torch.where(f0 > 0, index, torch.zeros_like(index)).cummax(1).values
-    held = torch.gather(f0, 1, last)  # unvoiced frames go on with the pitch before them
-    held = torch.where(held > 0, held, torch.full_like(held, 120.0))
-    samples = (frames - 1) * ACOUSTICS.hop
+    first = (f0 > 0).to(torch.int8).argmax(1, keepdim=True)  # 0 where nothing is voiced
+    held = torch.gather(f0, 1, torch.maximum(last, first))
+    return torch.where(held > 0, held, torch.full_like(held, _UNVOICED_HZ))
 
-    def stretch(x: Tensor) -> Tensor:
-        return F.interpolate(x[:, None], size=samples + 1, mode="linear", align_corners=True)[:, 0, :samples]
 
-    hz = stretch(held)
+def pulses(f0: Tensor) -> Tensor:
+    """Band-limited pulse train [B, (T - 1) * hop] of `hold`'s F0 [B, T] in Hz: harmonics below 11 kHz.
+
+    They are summed in closed form (Dirichlet's kernel), with continuous phase.
+    """
+    samples = (f0.shape[1] - 1) * ACOUSTICS.hop
+    hz = F.interpolate(f0[:, None], size=samples + 1, mode="linear", align_corners=True)[:, 0, :samples]
     turn = torch.cumsum(hz.double() / ACOUSTICS.sample_rate, 1)
     theta = ((turn - turn.floor()) * (2 * torch.pi)).to(f0.dtype)
     harmonics = torch.floor(11000.0 / hz)
@@ -61,7 +66,7 @@ def pulses(f0: Tensor) -> Tensor:
     train = torch.where(
         half.abs() < 1e-4, harmonics, torch.sin((harmonics + 0.5) * theta) / (2 * half + 1e-9) - 0.5
     )
-    return train * stretch(voiced) * _PULSE_LEVEL
+    return train * _PULSE_LEVEL
 
 
 def _bands_to_bins() -> Tensor:
@@ -91,7 +96,7 @@ class Vocoder(nn.Module):
         self.config = config or VocoderConfig()
         self.bins = ACOUSTICS.n_fft // 2 + 1
         self.filter = ConvNeXt(
-            2 * ACOUSTICS.n_mels + 2,
+            2 * ACOUSTICS.n_mels + 1,
             3 * self.bins,
             channels=self.config.channels,
             blocks=self.config.blocks,
@@ -112,16 +117,16 @@ class Vocoder(nn.Module):
 
         Parts of a long utterance then go together without a seam.
         """
+        f0 = hold(f0)
         pulse = pulses(f0) if pulse is None else pulse
         noise = torch.randn_like(pulse) if noise is None else noise
         harmonic, white = stft(pulse), stft(noise * _NOISE_LEVEL)
         source = mel_of_magnitude(harmonic.abs())
-        voiced = (f0 > 0).to(mel.dtype)[:, None]
-        start_harmonic = (mel - source).clamp(-6, 12) * voiced - 12 * (1 - voiced)
+        start_harmonic = (mel - source).clamp(-6, 12)
         ramp = torch.linspace(-3.0, 0.0, mel.shape[1], device=mel.device)[None, :, None]
-        start_noise = mel - self.noise_mel[None, :, None] + ramp * voiced
-        pitch = torch.log(f0.clamp(min=50.0) / 150.0)[:, None] * voiced
-        features = torch.cat([(mel + 5) / 3, (source + 5) / 3, pitch, voiced], 1)
+        start_noise = mel - self.noise_mel[None, :, None] + ramp
+        pitch = torch.log(f0.clamp(min=50.0) / 150.0)[:, None]
+        features = torch.cat([(mel + 5) / 3, (source + 5) / 3, pitch], 1)
         gain, phase, breath = self.filter(features.transpose(1, 2)).transpose(1, 2).chunk(3, 1)
         gain = gain + self.bands_to_bins @ start_harmonic
         breath = breath + self.bands_to_bins @ start_noise

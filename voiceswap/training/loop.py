@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from voiceswap import checkpoint
 from voiceswap.errors import CheckpointError
+from voiceswap.training.products import use_bfloat16_products
 
 Batch = dict[str, Tensor]
 
@@ -90,6 +91,8 @@ class TrainingConfig:
     clip: float = 1.0
     ema: float = 0.999
     seed: int = 0
+    bfloat16: bool = True
+    """Matrix products in bfloat16 on CPUs that have instructions for them (`training/products.py`)."""
     log_every: int = 50
     validate_minutes: float = 8.0
     save_minutes: float = 4.0
@@ -191,6 +194,10 @@ def train(
                 "resume with the preset that began the run, or begin another in a new folder",
             ) from error
 
+    if config.bfloat16:
+        for part in vars(task).values():  # the model, its critic, and what is frozen
+            if isinstance(part, nn.Module):
+                use_bfloat16_products(part)
     log = _Log(out, accelerator.is_main_process)
 
     def save() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,9 @@ def run(
     config = _replaced(chosen.loop, loop or {})
     folders = [folder for path in data for folder in stores(Path(path))]
     built = _task(kind, model, folders, settings, teachers)
-    notes = {"data": sorted({store.name for store in folders}), "preset": preset, "from": str(init or "")}
+    notes: dict[str, Any] = {"data": sorted({store.name for store in folders}), "preset": preset}
+    if init:
+        notes |= {"from": init.name, "before": json.loads(checkpoint.read_header(init)["training"])}
     return train(built, out, config=config, resume=resume, notes=notes)
 
 

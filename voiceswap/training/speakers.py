@@ -10,6 +10,7 @@ import torch
 from voiceswap.acoustics import pitch_statistics
 from voiceswap.data.batches import Utterance
 from voiceswap.data.features import FeatureStore
+from voiceswap.data.perturb import warp_formants
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 
 
@@ -40,7 +41,10 @@ class SpeakerTable:
         vectors: dict[str, list[np.ndarray]] = {}
         pitch: dict[str, list[np.ndarray]] = {}
         self.own: dict[str, int] = {}
+        self.encoder = encoder
+        self.utterances: dict[str, list[Utterance]] = {}
         for u in utterances:
+            self.utterances.setdefault(u.item.speaker, []).append(u)
             folder, speaker = u.store.folder, u.item.speaker
             self.own[u.item.id] = len(vectors.setdefault(speaker, []))
             vectors[speaker].append(tables[folder][places[folder][u.item.id]])
@@ -52,7 +56,28 @@ class SpeakerTable:
     def vector(self, utterance: Utterance, rng: np.random.Generator) -> np.ndarray:
         """The mean of one to four recordings of the speaker, not this one where there are others [S]."""
         rows = self.vectors[utterance.item.speaker]
-        others = [i for i in range(len(rows)) if i != self.own.get(utterance.item.id)] or [0]
-        picked = rng.choice(others, min(len(others), int(rng.integers(1, 5))), replace=False)
-        mean = rows[picked].mean(0)
-        return (mean / np.linalg.norm(mean)).astype(np.float32)
+        return _unit(rows[self._others(utterance, rng, 4)].mean(0))
+
+    @torch.no_grad()
+    def warped_vector(self, utterance: Utterance, factor: float, rng: np.random.Generator) -> np.ndarray:
+        """The vector of a person who does not exist: this one with formants and F0 moved by `factor` [S]."""
+        everything = self.utterances[utterance.item.speaker]
+        rows = []
+        for index in self._others(utterance, rng, 2):
+            mel = warp_formants(everything[index].mel()[:300], factor)
+            rows.append(self.encoder(torch.from_numpy(mel).T[None].to(self._device))[0].cpu().numpy())
+        return _unit(np.mean(rows, 0))
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.encoder.parameters()).device
+
+    def _others(self, utterance: Utterance, rng: np.random.Generator, most: int) -> np.ndarray:
+        """Up to `most` numbers of recordings of the speaker, not of this one where there are others."""
+        count = len(self.vectors[utterance.item.speaker])
+        others = [i for i in range(count) if i != self.own.get(utterance.item.id)] or [0]
+        return rng.choice(others, min(len(others), int(rng.integers(1, most + 1))), replace=False)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return (vector / np.linalg.norm(vector)).astype(np.float32)

@@ -71,12 +71,12 @@ PRESETS = {
     ),
     "synthesizer": Preset(
         synthesizer.SIZES["base"],
-        SynthesizerTraining(weights=_READ),
+        SynthesizerTraining(weights=_READ, adversarial_from=5_200),
         TrainingConfig(steps=15_000, learning_rate=1.2e-3, ema=0.998),
     ),
     "converter": Preset(
         converter.SIZES["base"],
-        ConverterTraining(weights=_CONVERTED),
+        ConverterTraining(weights=_CONVERTED, swapped=0.15, adversarial_from=2_700),
         TrainingConfig(steps=10_000, learning_rate=1.2e-3, ema=0.998),
     ),
 }

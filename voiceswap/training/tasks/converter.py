@@ -20,7 +20,13 @@ from voiceswap.nn.decoder import recording_quality
 from voiceswap.nn.discriminators import MelDiscriminator, real_or_fake
 from voiceswap.training.loop import Batch, Report, Task
 from voiceswap.training.speakers import SpeakerTable
-from voiceswap.training.tasks.synthesizer import band_weights, draw_mel, finish_losses, unlike
+from voiceswap.training.tasks.synthesizer import (
+    band_weights,
+    disguised,
+    draw_mel,
+    finish_losses,
+    unlike,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class ConverterTraining:
     adversarial_from: int | None = None
     consistency: float = 0.3
     """Weight of the cosine distance between the speaker vector heard in the output and the one given."""
+    pseudo: float = 0.3
+    """Share of the utterances that are disguised as people who do not exist, for more speakers."""
     swapped: float = 0.25
     """Share of the batch that is converted to another speaker, where only the consistency term judges."""
 
@@ -70,19 +78,21 @@ class ConverterTask(Task):
 
     def collate(self, utterances: Sequence[Utterance], rng: np.random.Generator, *, perturbed: bool) -> Batch:
         """heard, mel [B, M, T]; f0 [B, T]; speaker [B, S]; quality, frames [B]; bands [B, M, 1]."""
-        mels, heard, pitches, quality = [], [], [], []
+        mels, heard, pitches, quality, vectors = [], [], [], [], []
         for utterance in utterances:
             whole = torch.from_numpy(utterance.mel()).T
             quality.append(recording_quality(whole))
             mel, f0, _ = crop(utterance, self.config.frames, rng)
+            mel, f0, vector = disguised(self, utterance, mel, f0, rng if perturbed else None)
+            vectors.append(self.table.vector(utterance, rng) if vector is None else vector)
             mels.append(mel)
             pitches.append(f0)
-            heard.append(perturb(mel, rng, strength=0.8) if perturbed else mel)
+            heard.append(perturb(mel, rng) if perturbed else mel)
         return {
             "mel": torch.from_numpy(np.stack(mels)).transpose(1, 2).contiguous(),
             "heard": torch.from_numpy(np.stack(heard)).transpose(1, 2).contiguous(),
             "f0": torch.from_numpy(np.stack(pitches)),
-            "speaker": torch.from_numpy(np.stack([self.table.vector(u, rng) for u in utterances])),
+            "speaker": torch.from_numpy(np.stack(vectors)),
             "quality": torch.stack(quality),
             "frames": torch.full((len(mels),), self.config.frames),
             "bands": band_weights([u.item.band for u in utterances]),
@@ -101,7 +111,7 @@ class ConverterTask(Task):
         if swapped and self.config.consistency and step >= 0:
             other = batch["speaker"].roll(1, 0)[:swapped]
             crossed = model(*(x[:swapped] for x in inputs), other, batch["quality"][:swapped]).float()
-            losses["swapped"] = self.config.consistency * unlike(self.encoder.to(mel.device)(crossed), other)
+            losses["swapped"] = self.config.consistency * unlike(self.encoder.to(mel.device), crossed, other)
         mask = torch.ones(len(mel), mel.shape[2], 1, device=mel.device)
         return finish_losses(self, losses, mel, batch, mask, step)
 

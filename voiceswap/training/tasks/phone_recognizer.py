@@ -82,7 +82,7 @@ class PhoneRecognizerTask(Task):
             label = np.resize(whole, max(len(whole), start + self.config.frames))[
                 start : start + self.config.frames
             ]
-            mels.append(mask_patches(perturb(mel, rng), rng))
+            mels.append(perturb(mel, rng))
             labels.append(label[::2])
         batch = {"mel": torch.from_numpy(np.stack(mels)), "labels": torch.from_numpy(np.stack(labels))}
         if self.spoken is None or not self.config.spoken:

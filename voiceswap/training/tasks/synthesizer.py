@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from voiceswap.acoustics import ACOUSTICS, mel_filters
 from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances, pad
+from voiceswap.data.perturb import warp_formants
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.nn.blocks import lengths_to_mask
@@ -23,7 +24,7 @@ from voiceswap.text.phonemes import FIRST_PHONE
 from voiceswap.training.loop import Batch, Report, Task
 from voiceswap.training.speakers import SpeakerTable
 
-_ONE_PERSON = 0.8  # mean cosine of two recordings of one unseen person by the bundled encoder
+_ALIKE = 0.9  # cosine to the wanted speaker that is enough; two recordings of one person reach 0.8
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,10 @@ class SynthesizerTraining:
     segment: int = 256
     """Frames of each utterance that melody and mel are learnt on; the text is always read whole."""
     weights: tuple[tuple[str, float], ...] = ()
+    pseudo: float = 0.3
+    """Share of the utterances that are disguised as people who do not exist, for more speakers."""
     adversarial_from: int | None = None
-    consistency: float = 0.0
+    consistency: float = 0.3
     """Weight of the cosine distance between the speaker vector heard in the output and the one given."""
 
 
@@ -84,17 +87,22 @@ class SynthesizerTask(Task):
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """See `collate`."""
-        return self.collate(self.pool.draw_alike(rng, self.config.batch_size), rng)
+        return self.collate(self.pool.draw_alike(rng, self.config.batch_size), rng, disguise=True)
 
-    def collate(self, utterances: Sequence[Utterance], rng: np.random.Generator) -> Batch:
+    def collate(
+        self, utterances: Sequence[Utterance], rng: np.random.Generator, *, disguise: bool = False
+    ) -> Batch:
         """ids, stress, durations [B, P]; mel [B, M, T]; f0, shape [B, T]; frames, rate … [B]."""
-        mels = [u.mel() for u in utterances]
-        pitches = [u.f0() for u in utterances]
-        shapes = []
-        for utterance, f0 in zip(utterances, pitches, strict=True):
+        mels, pitches, shapes, vectors = [], [], [], []
+        for utterance in utterances:
+            f0 = utterance.f0()
             median, spread = self.table.pitch[utterance.item.speaker]
             shape = np.where(f0 > 0, np.log(np.maximum(f0, 1.0) / median) / spread, 0.0)
             shapes.append(np.clip(shape, -4, 4).astype(np.float32))
+            mel, f0, vector = disguised(self, utterance, utterance.mel(), f0, rng if disguise else None)
+            vectors.append(self.table.vector(utterance, rng) if vector is None else vector)
+            mels.append(mel)
+            pitches.append(f0)
         return {
             "ids": pad([np.array(u.item.phonemes) for u in utterances]),
             "stress": pad([np.array(u.item.stress) for u in utterances]),
@@ -106,7 +114,7 @@ class SynthesizerTask(Task):
             "shape": pad(shapes),
             "rate": torch.tensor([phone_rate(u) for u in utterances]),
             "quality": torch.stack([recording_quality(torch.from_numpy(mel).T) for mel in mels]),
-            "speaker": torch.from_numpy(np.stack([self.table.vector(u, rng) for u in utterances])),
+            "speaker": torch.from_numpy(np.stack(vectors)),
             "bands": band_weights([u.item.band for u in utterances]),
         }
 
@@ -183,36 +191,55 @@ class SynthesizerTask(Task):
         )
 
 
+def disguised(
+    task: Any, utterance: Utterance, mel: np.ndarray, f0: np.ndarray, rng: np.random.Generator | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """A mel [T, M] and F0 [T] by chance as of someone with a longer or shorter tract, and that one's vector.
+
+    None instead of the vector where they stay as they are; without `rng` they always do. Stretching the bands
+    moves what lies below 1 kHz, harmonics included, by the factor, so F0 moves with it.
+    """
+    if rng is None or rng.random() >= task.config.pseudo:
+        return mel, f0, None
+    factor = float(np.exp(rng.uniform(-0.15, 0.15)))
+    vector = task.table.warped_vector(utterance, factor, rng)
+    return warp_formants(mel, factor), f0 * np.float32(factor), vector
+
+
 def finish_losses(
     task: Any, losses: dict[str, Tensor], mel: Tensor, batch: Batch, mask: Tensor, step: int
 ) -> tuple[dict[str, Tensor], Any]:
     """Add the terms that Synthesizer and Converter share: speaker consistency and the mel discriminator."""
     weight = batch["bands"] * mask.transpose(1, 2)
     if task.config.consistency and step >= 0:
-        encoder = task.encoder.to(mel.device)
-        heard = encoder(mel, mask[:, ::2])
-        losses["consistency"] = task.config.consistency * unlike(heard, batch["speaker"])
+        missing = unlike(task.encoder.to(mel.device), mel, batch["speaker"], mask[:, ::2])
+        losses["consistency"] = task.config.consistency * missing
     start = task.config.adversarial_from
     if task.critic is None or start is None or step < start:
         return losses, None
-    real, fake = batch["mel"] * weight, mel * weight
+    half = (len(mel) + 1) // 2  # judging every row would double the time of a step
+    real, fake, speaker = (x[:half] for x in (batch["mel"] * weight, mel * weight, batch["speaker"]))
     task.critic.requires_grad_(False)
-    judged = task.critic(fake, batch["speaker"])
+    judged = task.critic(fake, speaker)
     with torch.no_grad():
-        truth = task.critic(real, batch["speaker"])
+        truth = task.critic(real, speaker)
     task.critic.requires_grad_(True)
     losses["adversarial"] = 0.05 * please(judged)
     losses["features"] = 0.2 * match_features(truth, judged)
-    return losses, (real, fake.detach(), batch["speaker"])
+    return losses, (real, fake.detach(), speaker)
 
 
-def unlike(heard: Tensor, wanted: Tensor) -> Tensor:
-    """Mean shortfall of the cosine of unit vectors [B, S] from what two recordings of one person reach.
+def unlike(encoder: SpeakerEncoder, mel: Tensor, wanted: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean shortfall from `_ALIKE` of the cosine of who is heard in log-mels [B, M, T] to `wanted` [B, S].
 
-    Beyond that the decoder only learns to please the encoder: it reached 0.94 while an encoder that took no
-    part heard a third of the likeness.
+    The encoder listens through noise and another tilt every time. Without them the decoder learns to please
+    it by traces that nobody else hears: 0.94, while an independent encoder heard a third of the likeness.
     """
-    return (_ONE_PERSON - (heard * wanted).sum(-1)).clamp(min=0).mean()
+    rows, bands = mel.shape[:2]
+    ramp = torch.linspace(-1, 1, bands, device=mel.device)
+    tilt = 0.3 * torch.randn(rows, 1, device=mel.device) * ramp
+    heard = encoder(mel + tilt.unsqueeze(-1) + 0.3 * torch.randn_like(mel), mask)
+    return (_ALIKE - (heard * wanted).sum(-1)).clamp(min=0).mean()
 
 
 def draw_mel(mel: Tensor) -> np.ndarray:

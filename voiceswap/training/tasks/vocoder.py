@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from voiceswap.acoustics import ACOUSTICS, mel_of_magnitude, stft
 from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances
-from voiceswap.models.vocoder import Vocoder
+from voiceswap.models.vocoder import Vocoder, hold
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features, please, real_or_fake
 from voiceswap.training.loop import Batch, Report, Task
 
@@ -53,14 +53,15 @@ class VocoderTask(Task):
             start = int(rng.integers(0, max(1, utterance.item.frames - frames)))
             item, store = utterance.item, utterance.store
             mels.append(store.mel(item)[start : start + frames].astype(np.float32).T)
-            pitches.append(np.array(store.f0(item)[start : start + frames]))
+            held = hold(torch.from_numpy(utterance.f0())[None])[0]  # of the whole: a crop may begin unvoiced
+            pitches.append(held[start : start + frames])
             waves.append(
                 store.audio(item)[start * hop : (start + frames - 1) * hop].astype(np.float32) / 32768
             )
             cutoffs.append(BAND_HZ[item.band])
         return {
             "mel": torch.from_numpy(np.stack(mels)),
-            "f0": torch.from_numpy(np.stack(pitches)),
+            "f0": torch.stack(pitches),
             "wave": torch.from_numpy(np.stack(waves)),
             "cutoff": torch.tensor(cutoffs),
         }
