@@ -56,7 +56,7 @@ class SpeakerTable:
     def vector(self, utterance: Utterance, rng: np.random.Generator) -> np.ndarray:
         """The mean of one to four recordings of the speaker, not this one where there are others [S]."""
         rows = self.vectors[utterance.item.speaker]
-        return _unit(rows[self._others(utterance, rng, 4)].mean(0))
+        return unit(rows[self._others(utterance, rng, 4)].mean(0))
 
     @torch.no_grad()
     def warped_vector(self, utterance: Utterance, factor: float, rng: np.random.Generator) -> np.ndarray:
@@ -66,7 +66,7 @@ class SpeakerTable:
         for index in self._others(utterance, rng, 2):
             mel = warp_formants(everything[index].mel()[:300], factor)
             rows.append(self.encoder(torch.from_numpy(mel).T[None].to(self._device))[0].cpu().numpy())
-        return _unit(np.mean(rows, 0))
+        return unit(np.mean(rows, 0))
 
     @property
     def _device(self) -> torch.device:
@@ -79,5 +79,6 @@ class SpeakerTable:
         return rng.choice(others, min(len(others), int(rng.integers(1, most + 1))), replace=False)
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
+def unit(vector: np.ndarray) -> np.ndarray:
+    """`vector` [S] at length 1, float32."""
     return (vector / np.linalg.norm(vector)).astype(np.float32)

@@ -18,7 +18,7 @@ from voiceswap.data.batches import load_utterances
 from voiceswap.errors import DataError
 from voiceswap.models.synthesizer import DEFAULT_RATE
 from voiceswap.training.run import stores
-from voiceswap.training.speakers import SpeakerTable
+from voiceswap.training.speakers import SpeakerTable, unit
 
 RECIPES: dict[str, dict[str, float]] = {
     "soprano-1": {"kokoro-t003": 0.34, "kokoro-t017": 0.33, "kokoro-t000": 0.33},
@@ -45,20 +45,16 @@ def blended(table: SpeakerTable, name: str, shares: Mapping[str, float]) -> dict
         raise DataError(
             f"voice {name}", "a blend has three speakers or more, none with over half", "Mix in more people"
         )
-    vector = sum(share * _unit(table.vectors[speaker].mean(0)) for speaker, share in shares.items())
+    vector = sum(share * unit(table.vectors[speaker].mean(0)) for speaker, share in shares.items())
     median = np.exp(sum(share / total * np.log(table.pitch[speaker][0]) for speaker, share in shares.items()))
     spread = sum(share / total * table.pitch[speaker][1] for speaker, share in shares.items())
     return {
         "name": name,
-        "vector": [round(float(x), 6) for x in _unit(np.asarray(vector))],
+        "vector": [round(float(x), 6) for x in unit(np.asarray(vector))],
         "f0_median": round(float(median), 2),
         "f0_spread": round(float(spread), 4),
         "rate": DEFAULT_RATE,
     }
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
 
 
 def write(weights: Path, data: Sequence[Path]) -> None:
