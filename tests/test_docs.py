@@ -47,6 +47,10 @@ def place(tmp_path: Path, kathleen: list[Path], nathalie: list[Path], bundled_we
     soundfile.write(tmp_path / "talk.mp3", samples, rate)
     (tmp_path / "chapter.txt").write_text("It was late. The rain had stopped.\n", encoding="utf-8")
     write_corpus(tmp_path / "my-corpus", kathleen)
+    for name, paths, times in (("ada-talks", kathleen, 12), ("grace-talks", nathalie, 18)):
+        (tmp_path / name).mkdir()
+        for number in range(times):
+            shutil.copy(paths[number % len(paths)], tmp_path / name / f"{number:02}.opus")
     return tmp_path
 
 

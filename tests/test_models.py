@@ -12,7 +12,7 @@ from voiceswap import checkpoint
 from voiceswap.acoustics import ACOUSTICS, Acoustics, log_mel
 from voiceswap.errors import CheckpointError
 from voiceswap.models import converter, phone_recognizer, speaker_encoder, synthesizer, vocoder
-from voiceswap.models.converter import Converter, loudness_of
+from voiceswap.models.converter import Converter, loudness_of, outline_of
 from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
@@ -249,7 +249,8 @@ def test_converter(frames):
     content, logits = torch.randn(2, pairs, model.config.content), torch.randn(2, pairs, CLASSES)
     f0 = torch.rand(2, frames) * 200
     speaker = torch.nn.functional.normalize(torch.randn(2, 192))
-    mel = model(content, logits, f0, torch.zeros(2, frames), speaker, torch.ones(2))
+    heard = torch.randn(2, 80, frames)
+    mel = model(content, logits, f0, heard, torch.zeros(2, frames), speaker, torch.ones(2))
     assert mel.shape == (2, 80, frames)
     # What passes without knowledge of the speaker is the bottleneck alone.
     assert model.squeeze.out_features == model.config.bottleneck < model.config.content
@@ -262,6 +263,19 @@ def test_loudness_follows_the_level():
     assert close(loudness_of(mel + 2), torch.ones(1, 12))
     mel[:, 70:] = 0.0  # above 5.5 kHz nothing counts
     assert close(loudness_of(mel), torch.zeros(1, 12))
+
+
+def test_the_outline_is_the_shape_without_its_mean():
+    band = torch.arange(80) + 0.5
+    wave = torch.cos(torch.pi * 3 * band / 80)
+    swing = torch.tensor([1.0, -1.0] * 6)
+    mel = -5.0 + wave[None, :, None] * swing  # the third cosine comes and goes, the level stays
+    outline = outline_of(mel, 4)
+    assert outline.shape == (1, 12, 4)
+    assert close(outline[..., 2], swing[None] * (80 / 2) ** 0.5 / 4, atol=1e-3)
+    assert close(outline[..., [0, 1, 3]], torch.zeros(1, 12, 3), atol=1e-3)
+    tilted = mel + torch.linspace(-1, 1, 80)[:, None]  # another microphone
+    assert close(outline_of(tilted, 4), outline, atol=1e-3)
 
 
 @pytest.mark.parametrize("hertz", [60.0, 117.0, 240.0, 430.0])
@@ -377,7 +391,7 @@ def run_all(device):
             models["synthesizer"].decode(
                 models["synthesizer"].spread(hidden, torch.full_like(ids, 7), 56), f0[:, :56], condition
             ),
-            models["converter"](content, logits, f0, loudness_of(mel), vector, ones),
+            models["converter"](content, logits, f0, mel, loudness_of(mel), vector, ones),
         ]
     return [x.float().cpu() for x in made]
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 TEXT = "It was late, and the rain had stopped. Nobody spoke! Was it over?"
 SENTENCE = "He turned sharply, and faced the man across the table."
+KATHLEEN = "For the twentieth time that evening the two men shook hands."  # the first recording of hers
 HOP = ACOUSTICS.hop
 
 
@@ -120,6 +121,60 @@ def test_speed_divides_the_duration(tiny_studio: Studio, alto: Voice, speed: flo
     plain = len(tiny_studio.speak(TEXT, alto).samples)
     fast = len(tiny_studio.speak(TEXT, alto, speed=speed).samples)
     assert abs(fast - plain / speed) <= 4 * HOP  # each of three sentences is rounded to frames
+
+
+def longest_silence(samples: np.ndarray) -> float:
+    """Seconds between sounds, by the level over 10 ms."""
+    level = np.sqrt(np.convolve(samples**2, np.ones(240) / 240, "same"))
+    loud = np.flatnonzero(level > 0.03 * np.percentile(level, 95))
+    return float(np.diff(loud).max()) / 24000
+
+
+@pytest.mark.parametrize("speed", [1.0, 1.6])
+def test_a_pause_lasts_as_long_as_was_asked_for(studio: Studio, speed: float) -> None:
+    voice = studio.voices["alto-1"]
+    for seconds in (0.2, 1.5):
+        speech = studio.speak(f"Wait here [[pause {seconds}s]] for me.", voice, speed=speed)
+        assert longest_silence(speech.samples) == pytest.approx(seconds, abs=0.08)
+
+
+def test_a_pause_may_come_first_and_last(tiny_studio: Studio, alto: Voice) -> None:
+    plain = tiny_studio.speak("Hi.", alto).duration
+    paused = tiny_studio.speak("[[pause 1s]] Hi. [[pause 2s]]", alto).samples
+    assert 3.0 <= len(paused) / 24000 <= 3.0 + plain
+    assert not paused[:12000].any()
+    assert not paused[-24000:].any()
+
+
+def test_timing_and_melody_of_a_recording(studio: Studio, kathleen: list[Path]) -> None:
+    voice, text = studio.voices["tenor-1"], KATHLEEN
+    speech = studio.speak(text, voice, like=kathleen[0])
+    recording = audio.read(kathleen[0])
+    assert abs(len(speech.samples) - len(recording)) <= 2 * HOP
+    theirs, ours = f0_track(recording), f0_track(speech.samples)
+    both = slice(min(len(theirs), len(ours)))
+    voiced = (theirs[both] > 0) & (ours[both] > 0)
+    assert voiced.sum() > 60
+    moved = np.log(ours[both][voiced] / theirs[both][voiced])
+    kept = np.abs(moved - np.median(moved)) < 0.3  # the tracker slips by an octave here and there
+    assert kept.mean() > 0.8
+    both_logs = np.log(np.stack([theirs[both], ours[both]])[:, voiced][:, kept])
+    assert np.corrcoef(both_logs)[0, 1] > 0.85
+    assert np.median(ours[ours > 0]) == pytest.approx(voice.f0_median, rel=0.1)
+    fifth = studio.speak(text, voice, like=kathleen[0], pitch=7.0)
+    assert np.median(f0_track(fifth.samples)[ours > 0]) > 1.3 * voice.f0_median
+
+
+def test_recordings_that_give_no_prosody(studio: Studio, kathleen: list[Path]) -> None:
+    voice = studio.voices["tenor-1"]
+    with pytest.raises(AudioError, match="does not say the words of this text"):
+        studio.speak("Nothing of the kind was ever heard in these rooms.", voice, like=kathleen[0])
+    with pytest.raises(AudioError, match="does not say"):  # fewer frames than sounds
+        studio.speak(SENTENCE * 9, voice, like=kathleen[0])
+    with pytest.raises(AudioError, match="at most 120 s"):
+        studio.speak(KATHLEEN, voice, like=(np.tile(audio.read(kathleen[0]), 50), 24000))
+    with pytest.raises(OptionError, match="recording sets the tempo"):
+        studio.speak(KATHLEEN, voice, like=kathleen[0], speed=1.2)
 
 
 def test_pitch_moves_by_semitones(

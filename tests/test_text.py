@@ -259,6 +259,30 @@ def test_inline_phonemes_need_no_espeak() -> None:
     assert done.stdout.strip() == "[9]"
 
 
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("Wait [[pause 300ms]] here.", [("Wait", 0.3, True), ("here.", 0.0, False)]),
+        ("Wait. [[ pause 1.5 s ]] Go.", [("Wait.", 1.5, True), ("Go.", 0.0, False)]),
+        ("[[pause 2s]]Go", [("", 2.0, True), ("Go", 0.0, False)]),
+        ("Go. [[pause 1s]] [[pause 250ms]]", [("Go.", 1.25, True)]),
+        ("One. Two [[pause 1s]] three", [("One.", 0.35, False), ("Two", 1.0, True), ("three", 0.0, False)]),
+    ],
+)
+def test_pauses_that_are_asked_for(text: str, pieces: list[tuple[str, float, bool]]) -> None:
+    assert [(s.text, s.pause, s.exact) for s in sentences(text)] == pieces
+
+
+@pytest.mark.parametrize(
+    "pause", ["[[pause]]", "[[pause 0ms]]", "[[pause 61s]]", "[[pause -1s]]", "[[pause 3]]"]
+)
+def test_pauses_that_cannot_be_meant(pause: str) -> None:
+    with pytest.raises(TextError, match=r"pause.*more than 0 and at most 60 seconds"):
+        sentences(f"Hello {pause} there")
+    with pytest.raises(TextError, match="only punctuation"):
+        sentences("[[pause 1s]] ...")
+
+
 def test_spelled_letters_are_said_by_their_names() -> None:
     (sentence,) = sentences("AT&T saw a USA map")
     assert str(sentence.phonemes).startswith("ˈeɪ | t ˈiː")

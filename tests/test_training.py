@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,16 +17,20 @@ from safetensors.torch import load_file
 pytest.importorskip("accelerate", reason="needs voiceswap[train]")
 pytest.importorskip("lhotse", reason="needs voiceswap[train]")
 
+import voiceswap
 from voiceswap import audio, checkpoint
 from voiceswap.data import corpora, features
 from voiceswap.data.batches import Utterance, load_utterances
-from voiceswap.data.features import FeatureStore, Item
+from voiceswap.data.features import FeatureStore, Item, padded
 from voiceswap.data.perturb import warp_formants
-from voiceswap.errors import CheckpointError, DataError, OptionError
+from voiceswap.errors import CheckpointError, ConsentError, DataError, OptionError, VoiceFileError
+from voiceswap.models.alignment import forced_durations
 from voiceswap.models.phone_recognizer import CLASSES, to_class
 from voiceswap.text.phonemes import parse
 from voiceswap.training import presets
-from voiceswap.training.alignment import align_item, align_store
+from voiceswap.training.adapt import adapt
+from voiceswap.training.alignment import align_store
+from voiceswap.training.imitation import Imitation
 from voiceswap.training.loop import TrainingConfig
 from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.run import align, run, stores
@@ -190,6 +195,75 @@ def test_resumed_run_reaches_the_same_losses(kind, steps, task, data, teachers, 
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_vocoder_imitates_the_acoustic_models(data, tiny_weights, tmp_path):
+    torch.manual_seed(1)
+    utterances = load_utterances([data / "teacher", data / "people"])
+    imitation = Imitation(
+        lambda kind: checkpoint.load(tiny_weights / f"{kind}.safetensors", kind), utterances
+    )
+    spoken, told = (
+        next(u for u in utterances if bool(u.item.durations) == taught) for taught in (True, False)
+    )
+    for utterance in (spoken, told):
+        rng = np.random.default_rng(3)
+        mels = [imitation.mel(utterance, start, 20, rng) for start in (0, 11, utterance.item.frames - 20)]
+        assert all(mel.shape == (20, 80) and np.isfinite(mel).all() for mel in mels)
+    # The same frames, however the crop lies.
+    whole = imitation.mel(told, 0, told.item.frames, np.random.default_rng(4))
+    part = imitation.mel(told, 20, 16, np.random.default_rng(4))
+    assert np.abs(part - whole[20:36]).max() < 0.05
+    metrics = run(
+        "vocoder", preset="tiny", data=[data], out=tmp_path, teachers=tiny_weights, task={"imitated": 0.5}
+    )
+    assert math.isfinite(metrics["mel"])
+
+
+@pytest.fixture
+def talks(tmp_path, kathleen):
+    """A folder with 40 s of one woman's speech."""
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number:02}.opus").write_bytes(kathleen[number % 3].read_bytes())
+    return folder
+
+
+def test_an_adapter_brings_the_decoder_nearer_to_the_person(
+    tiny_studio, tiny_weights, kathleen, talks, tmp_path
+):
+    consent = voiceswap.Consent("Ada Example", "convert,train", None)
+    voice = replace(tiny_studio.voices["alto-1"], consent=consent, builtin=False)
+    adapt(voice, talks, tmp_path / "run-of-one", steps=1, weights=tiny_weights)
+    adapted = adapt(voice, talks, tmp_path / "run", steps=40, weights=tiny_weights)
+    before, after = (log(tmp_path / name, "held-out")[-1]["mel"] for name in ("run-of-one", "run"))
+    assert after < 0.998 * before  # it has learned nothing else, and its last layer is small
+    assert adapted.adapter is not None
+    assert np.abs(adapted.adapter.offsets).max() > 0.01
+    adapted.save(tmp_path / "ada.voice")
+    again = voiceswap.Voice.load(tmp_path / "ada.voice")
+    np.testing.assert_array_equal(again.adapter.offsets, adapted.adapter.offsets)
+    plain = tiny_studio.convert(kathleen[0], voice).samples
+    moved = tiny_studio.convert(kathleen[0], again).samples
+    assert len(plain) == len(moved)
+    assert np.abs(plain - moved).max() > 1e-3
+    foreign = replace(again, adapter=replace(again.adapter, converter="0" * 64))
+    with pytest.raises(VoiceFileError, match="Adapt it again"):
+        tiny_studio.convert(kathleen[0], foreign)
+
+
+def test_what_nobody_is_adapted_to(tiny_studio, tiny_weights, kathleen, talks, tmp_path):
+    consent = voiceswap.Consent("Ada Example", "convert", None)
+    voice = replace(tiny_studio.voices["alto-1"], consent=consent, builtin=False)
+    with pytest.raises(ConsentError, match="train"):
+        adapt(voice, talks, tmp_path / "run", steps=1, weights=tiny_weights)
+    voice = replace(voice, consent=voiceswap.Consent("Ada Example", "train", None))
+    with pytest.raises(DataError, match="at least 30 s"):
+        adapt(voice, kathleen[0], tmp_path / "run", steps=1, weights=tiny_weights)
+    with pytest.raises(VoiceFileError, match="embedding space"):
+        adapt(replace(voice, space="0" * 64), talks, tmp_path / "run", steps=1, weights=tiny_weights)
+    assert not (tmp_path / "run").exists()
+
+
 def test_init_starts_from_weights(data, teachers, tmp_path):
     torch.manual_seed(7)
     model = checkpoint.MODELS["vocoder"][0](presets.find("vocoder", "tiny").model)
@@ -259,15 +333,8 @@ class Recognizer:
         return None, self.logits[:, : (mel.shape[2] + 1) // 2]
 
 
-def spelled(text, frames):
-    said = parse(text)
-    return Item(
-        "i", "s", "en", "", "train", "full", "", text, frames, 0, 0, 0, list(said.ids), list(said.stress)
-    )
-
-
 def aligned(runs, text, frames):
-    return align_item(Recognizer(*runs), np.zeros((frames, 80), np.float16), spelled(text, frames))
+    return forced_durations(Recognizer(*runs), torch.zeros(80, frames), padded(list(parse(text).ids)))
 
 
 def test_alignment_of_a_known_path():

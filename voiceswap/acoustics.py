@@ -45,6 +45,7 @@ class AcousticsConfig:
 
 
 ACOUSTICS = AcousticsConfig()
+_QUIET = 3.5  # in log magnitude, as the alignment of recordings takes it
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,22 @@ class Acoustics:
 
     mel: Tensor
     f0: Tensor
+
+    def trimmed(self, before: float | None, after: float | None) -> tuple[Acoustics, float, float]:
+        """With at most so many seconds of silence at its ends (None: as it is), and how much there is now.
+
+        Silence are frames well below the loud ones, by about 30 dB.
+        """
+        level = self.mel.mean(0)
+        loud = torch.nonzero(level > torch.quantile(level, 0.95) - _QUIET)
+        edges = int(loud[0]), self.mel.shape[1] - 1 - int(loud[-1])
+        rate = ACOUSTICS.frame_rate
+        head, tail = (
+            quiet if most is None else min(quiet, int(most * rate))
+            for quiet, most in zip(edges, (before, after), strict=True)
+        )
+        kept = slice(edges[0] - head, self.mel.shape[1] - edges[1] + tail)
+        return Acoustics(self.mel[:, kept], self.f0[kept]), head / rate, tail / rate
 
 
 @lru_cache(maxsize=4)

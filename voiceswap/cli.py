@@ -74,7 +74,9 @@ def _options(
 
 @app.command()
 def speak(
-    text: Annotated[str | None, typer.Argument(help="What to say; phonemes may stand between [[ ]].")] = None,
+    text: Annotated[
+        str | None, typer.Argument(help="What to say; [[phonemes]] and [[pause 300ms]] as well.")
+    ] = None,
     *,
     file: Annotated[
         Path | None, typer.Option(help="Read the text from this file; - is standard input.")
@@ -83,6 +85,9 @@ def speak(
     out: OutOption,
     speed: Annotated[float, typer.Option(help="Tempo, 0.5 to 2; 2 is twice as fast.")] = 1.0,
     pitch: PitchOption = 0.0,
+    like: Annotated[
+        Path | None, typer.Option(help="A recording of the same text, whose timing and melody to take.")
+    ] = None,
     seed: SeedOption = 0,
     force: ForceOption = False,
     device: DeviceOption = "auto",
@@ -94,7 +99,7 @@ def speak(
     writer = _writer(out, force)
     said = text if text is not None else _read_text(file)
     studio, speaker = _studio_and_voice(voice, device, weights)
-    pieces = studio.stream(said, speaker, speed=speed, pitch=pitch, seed=seed)
+    pieces = studio.stream(said, speaker, speed=speed, pitch=pitch, seed=seed, like=like)
     _write(pieces, writer, out, about=len(said) / _CHARACTERS_A_SECOND / speed)
 
 

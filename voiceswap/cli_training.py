@@ -53,8 +53,19 @@ def train(
         str, typer.Argument(help="speaker-encoder, phone-recognizer, synthesizer, converter or vocoder.")
     ],
     *,
-    data: Annotated[list[Path], typer.Option(help="Folder of features; may be given several times.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoint, weights, curves.")],
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Folder of features; may be given several times.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run: checkpoint, weights, curves.")] = None,
+    voice: Annotated[
+        Path | None,
+        typer.Option(
+            help="Adapt the converter to this voice file's person; the file then holds the adapter."
+        ),
+    ] = None,
+    recordings: Annotated[
+        Path | None, typer.Option(help="2 to 20 minutes of that person's speech: a file or a folder.")
+    ] = None,
     preset: Annotated[str, typer.Option(help="tiny, base or large.")] = "base",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in OUT stopped.")] = False,
     init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
@@ -66,9 +77,16 @@ def train(
     ] = None,
     weights: WeightsOption = None,
 ) -> None:
-    """Train one of the five models."""
+    """Train one of the five models, or adapt the converter to one person (--voice, --recordings)."""
     if steps is not None and minutes is not None:
         raise typer.BadParameter("give either --steps or --minutes")
+    if voice is not None or recordings is not None:
+        if voice is None or recordings is None or model != "converter" or data or init or settings:
+            raise typer.BadParameter("adapt by: train converter --voice FILE --recordings DIR [--minutes N]")
+        _adapt(voice, recordings, out, minutes=minutes, steps=steps, weights=weights, resume=resume)
+        return
+    if not data or out is None:
+        raise typer.BadParameter("give --data and --out")
     fields = dict(_field(setting) for setting in settings or [])
     fields |= {"steps": steps} if steps is not None else {}
     fields |= {"minutes": minutes} if minutes is not None else {}
@@ -91,6 +109,33 @@ def train(
         task={name: value for name, value in fields.items() if name not in of_loop},
     )
     typer.echo(f"{out / model}.safetensors")
+
+
+def _adapt(
+    path: Path,
+    recordings: Path,
+    out: Path | None,
+    *,
+    minutes: float | None,
+    steps: int | None,
+    weights: Path | None,
+    resume: bool,
+) -> None:
+    _need("accelerate", extra="train")
+    from voiceswap.training.adapt import adapt
+    from voiceswap.voice import Voice
+
+    length = {"steps": steps} if steps is not None else {} if minutes is None else {"minutes": minutes}
+    voice = adapt(
+        Voice.load(path),
+        recordings,
+        out or path.with_name(f"{path.name}.run"),
+        weights=weights,
+        resume=resume,
+        **length,
+    )
+    voice.save(path, force=True)
+    typer.echo(f"{path}: {voice.name}, with an adapter for `convert`")
 
 
 def evaluate(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,12 +20,16 @@ from voiceswap import audio, checkpoint
 from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track, log_mel
 from voiceswap.conversion import Source, windows
 from voiceswap.enrollment import measure
-from voiceswap.errors import AudioError, CheckpointError, ConsentError, OptionError
+from voiceswap.errors import AudioError, CheckpointError, ConsentError, OptionError, VoiceFileError
 from voiceswap.models.converter import loudness_of
+from voiceswap.prosody import Prosody, prosody_of
 from voiceswap.provenance import Consent, Provenance
 from voiceswap.rendering import render
 from voiceswap.speech import Speech
 from voiceswap.voice import Voice
+
+if TYPE_CHECKING:
+    from voiceswap.text import Sentence
 
 WEIGHTS = Path(__file__).parent / "weights"
 _SPEEDS = (0.5, 2.0)
@@ -113,17 +118,34 @@ class Studio:
         return Voice(name=consent.name, consent=consent, space=self._space, **traits)
 
     def speak(
-        self, text: str, voice: Voice, *, speed: float = 1.0, pitch: float = 0.0, seed: int = 0
+        self,
+        text: str,
+        voice: Voice,
+        *,
+        speed: float = 1.0,
+        pitch: float = 0.0,
+        seed: int = 0,
+        like: str | Path | audio.Source | None = None,
     ) -> Speech:
         """`text` of any length in `voice`: numbers, dates and the like are read as a person would.
 
         `speed` 0.5 to 2 multiplies the tempo, `pitch` -24 to 24 moves the voice by semitones; the same `seed`
-        gives the same samples. Raises TextError, PhonemeError, OptionError, ConsentError, VoiceFileError.
+        gives the same samples. `like` is a recording of the same text, of at most two minutes, whose timing
+        and melody are taken, the melody moved into the voice's range; `speed` is then the recording's.
+        Raises TextError, PhonemeError, OptionError, ConsentError, VoiceFileError, and AudioError for a
+        recording that does not say the text.
         """
-        return _join(list(self.stream(text, voice, speed=speed, pitch=pitch, seed=seed)))
+        return _join(list(self.stream(text, voice, speed=speed, pitch=pitch, seed=seed, like=like)))
 
     def stream(
-        self, text: str, voice: Voice, *, speed: float = 1.0, pitch: float = 0.0, seed: int = 0
+        self,
+        text: str,
+        voice: Voice,
+        *,
+        speed: float = 1.0,
+        pitch: float = 0.0,
+        seed: int = 0,
+        like: str | Path | audio.Source | None = None,
     ) -> Iterator[Speech]:
         """As `speak`, in pieces of a few seconds as they are made; joined, they are what `speak` gives."""
         from voiceswap.text import sentences
@@ -137,33 +159,76 @@ class Studio:
                 "Choose one in that range",
             )
         _check_voice(voice, "speak", self._space)
-        return self._spoken(sentences(text), voice, float(speed), float(pitch), int(seed))
+        if like is not None and speed != 1.0:
+            raise OptionError(
+                f"speed={speed!r} with like=…", "the recording sets the tempo", "Leave one of the two out"
+            )
+        said = self._edged(sentences(text))
+        if like is not None:
+            said = self._imitated(list(said), like, voice, float(pitch))
+        return self._spoken(said, voice, float(speed), float(pitch), int(seed))
 
-    def _spoken(
-        self, sentences: Any, voice: Voice, speed: float, pitch: float, seed: int
-    ) -> Iterator[Speech]:
+    @staticmethod
+    def _edged(sentences: Iterator[Sentence]) -> Iterator[tuple[Sentence, Prosody | None]]:
+        """Sentences with a boundary at both ends, to hold the silence there; prosody to be predicted."""
         from voiceswap.text.phonemes import BOUNDARY, make
 
         edge = make([BOUNDARY])
+        for sentence in sentences:
+            whole = edge + sentence.phonemes + edge if sentence.text else sentence.phonemes
+            yield replace(sentence, phonemes=whole), None
+
+    def _imitated(
+        self, said: list[tuple[Sentence, Any]], like: audio.Source, voice: Voice, pitch: float
+    ) -> Iterator[tuple[Sentence, Prosody | None]]:
+        """The sentences with the prosody of a recording, whose pauses are its own."""
+        spoken = [replace(sentence, pause=0.0, exact=False) for sentence, _ in said if sentence.text]
+        phonemes = [sentence.phonemes for sentence in spoken]
+        found = prosody_of(like, phonemes, voice, pitch, self._models.recognizer)
+        return zip(spoken, found, strict=True)
+
+    def _spoken(
+        self,
+        said: Iterator[tuple[Sentence, Prosody | None]],
+        voice: Voice,
+        speed: float,
+        pitch: float,
+        seed: int,
+    ) -> Iterator[Speech]:
         speaker = torch.from_numpy(np.array(voice.vector)).to(self.device)
-        for number, sentence in enumerate(sentences):
-            phonemes = edge + sentence.phonemes + edge
+        silence, exact = 0.0, False  # that is due before the next sentence
+        for number, (sentence, prosody) in enumerate(said):
+            pause = sentence.pause if sentence.exact else sentence.pause / speed
+            if not sentence.text:
+                silence, exact = pause, True
+                continue
             made = self._models.synthesizer.synthesize(
-                torch.tensor(phonemes.ids, device=self.device),
-                torch.tensor(phonemes.stress, device=self.device),
+                torch.tensor(sentence.phonemes.ids, device=self.device),
+                torch.tensor(sentence.phonemes.stress, device=self.device),
                 speaker=speaker,
                 f0_median=voice.f0_median,
                 f0_spread=voice.f0_spread,
                 speed=speed,
                 pitch=pitch,
                 quality=_QUALITY,
+                durations=None if prosody is None else prosody.durations.to(self.device),
+                f0=None if prosody is None else prosody.f0.to(self.device),
                 **({} if np.isnan(voice.rate) else {"rate": voice.rate}),
             )
-            pause = np.zeros(round(sentence.pause / speed * ACOUSTICS.sample_rate), np.float32)
+            # Of a pause that was asked for, what lies within the pieces is a part.
+            made, before, after = made.trimmed(
+                max(0.0, silence) if exact else None, pause / 2 if sentence.exact else None
+            )
+            yield from self._silence(silence - before * exact, voice)
             for piece in render(self._models.vocoder, made, seed=seed + number):
                 yield self._speech(piece, "speak", voice)
-            if len(pause):
-                yield self._speech(pause, "speak", voice)
+            silence, exact = pause - after * sentence.exact, sentence.exact
+        yield from self._silence(silence, voice)
+
+    def _silence(self, seconds: float, voice: Voice) -> Iterator[Speech]:
+        samples = round(seconds * ACOUSTICS.sample_rate)
+        if samples > 0:
+            yield self._speech(np.zeros(samples, np.float32), "speak", voice)
 
     def convert(self, recording: str | Path | audio.Source, voice: Voice, *, pitch: float = 0.0) -> Speech:
         """`recording` said by `voice`: words, timing and melody stay, the melody moved into its range.
@@ -179,6 +244,7 @@ class Studio:
         """As `convert`, in pieces of some seconds as they are made, in bounded memory for any length."""
         _check_range("pitch", pitch, _PITCHES)
         _check_voice(voice, "convert", self._space)
+        _check_adapter(voice, self._models.converter)
         source = Source.measure(recording)
         return self._converted(source, voice, float(pitch))
 
@@ -187,12 +253,16 @@ class Studio:
         models = self._models
         speaker = torch.from_numpy(np.array(voice.vector))[None].to(self.device)
         quality = torch.tensor([_QUALITY], device=self.device)
+        adapter = None if voice.adapter is None else torch.from_numpy(np.array(voice.adapter.offsets))
+        adapter = None if adapter is None else adapter.to(self.device)
         tail = np.zeros(0, np.float32)  # what the window before made of the beginning of this one
         for number, window in enumerate(windows(source)):
             mel = log_mel(torch.from_numpy(window.samples)[None]).to(self.device)
             f0 = source.move(f0_track(window.samples), voice, pitch)[None].to(self.device)
             content, logits = models.recognizer(mel)
-            made = models.converter(content, logits, f0, loudness_of(mel), speaker, quality)
+            made = models.converter(
+                content, logits, f0, mel, loudness_of(mel), speaker, quality, adapter=adapter
+            )
             frames = slice(window.before, window.before + window.frames + _CROSSFADE)
             part = Acoustics(made[0, :, frames], f0[0, frames])
             samples = np.concatenate(list(render(models.vocoder, part, seed=number)))
@@ -280,6 +350,15 @@ def _check_voice(voice: Voice, verb: str, space: str) -> None:
             f"voice={voice!r:.80}", "it is a Voice", "Give studio.voices[NAME], or voiceswap.Voice.load(FILE)"
         )
     voice.check(verb, space=space)
+
+
+def _check_adapter(voice: Voice, converter: Any) -> None:
+    if voice.adapter is not None and voice.adapter.converter != converter.weights_hash:
+        raise VoiceFileError(
+            f"the voice {voice.name!r} with an adapter for the converter {voice.adapter.converter[:12]}",
+            f"these weights are {converter.weights_hash[:12]}",
+            "Adapt it again: voiceswap train converter --voice FILE --recordings DIR",
+        )
 
 
 def _check_range(name: str, value: float, allowed: tuple[float, float]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -30,9 +31,43 @@ MAX_BYTES = 64 * 2**20
 _KEY, _SIGNATURE = 32, 64
 _PREFIX = len(MAGIC) + 1
 _PAYLOAD = _PREFIX + _KEY + _SIGNATURE
-_FIELDS = ("name", "vector", "f0_median", "f0_spread", "rate", "consent", "space", "builtin")
+_FIELDS = ("name", "vector", "f0_median", "f0_spread", "rate", "consent", "space", "builtin", "adapter")
 _REMEDY = "Enroll the voice again from its recordings"
 _STRANGERS = {b"\x80": "a pickle, which is never opened", b"PK": "a zip archive", b"RIFF": "a WAV file"}
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """What the Converter's decoder learned of one person: offsets of the gains and shifts of its blocks.
+
+    In the manner of AdaSpeech (Chen et al., 2021), which adapts conditional layer norms alone.
+    """
+
+    converter: str
+    """Hash of the Converter's weights that it belongs to."""
+    offsets: NDArray[np.float32]
+    """[decoder blocks, 2 C], finite; kept in half precision."""
+
+    def __post_init__(self) -> None:
+        offsets = np.array(self.offsets, np.float16).astype(np.float32)
+        _require(
+            offsets.ndim == 2 and offsets.size <= 1_000_000 and bool(np.isfinite(offsets).all()),
+            "the adapter",
+            "its offsets are [blocks, 2 C] and finite",
+        )
+        offsets.flags.writeable = False
+        object.__setattr__(self, "offsets", offsets)
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        packed = b64encode(self.offsets.astype("<f2").tobytes()).decode()
+        return {"converter": self.converter, "blocks": len(self.offsets), "offsets": packed}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Adapter:
+        """As `to_dict` gave it; ValueError, TypeError or KeyError for anything else."""
+        flat = np.frombuffer(b64decode(data["offsets"], validate=True), "<f2")
+        return cls(str(data["converter"]), flat.reshape(data["blocks"], -1).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +91,8 @@ class Voice:
     space: str
     """Hash of the speaker encoder's weights: vectors of different encoders have nothing in common."""
     builtin: bool = False
+    adapter: Adapter | None = None
+    """What `voiceswap train converter --voice` learned of the person, for `convert`."""
 
     def __post_init__(self) -> None:
         with np.errstate(over="ignore"):  # infinity is refused like every other length but 1
@@ -113,13 +150,14 @@ class Voice:
             "consent": None if self.consent is None else self.consent.to_dict(),
             "space": self.space,
             "builtin": self.builtin,
+            "adapter": None if self.adapter is None else self.adapter.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Voice:
         """The voice that `to_dict` described; raises OptionError or ConsentError if it describes none."""
         _require(
-            isinstance(data, Mapping) and set(data) == set(_FIELDS),
+            isinstance(data, Mapping) and {*data, "adapter"} == set(_FIELDS),  # older voices have no adapter
             "a record that is no voice",
             f"one has the fields {', '.join(_FIELDS)}",
         )
@@ -129,10 +167,13 @@ class Voice:
         if values["rate"] is None:
             values["rate"] = nan
         try:
+            if values.get("adapter") is not None:
+                values["adapter"] = Adapter.from_dict(values["adapter"])
             return cls(**values)
         except VoiceswapError:
             raise
-        except (TypeError, ValueError, OverflowError) as error:  # words for numbers, ragged or huge numbers
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            # words for numbers, ragged or huge numbers
             raise OptionError(
                 f"a voice with a field of the wrong kind ({error})",
                 "its fields are as `to_dict` gives",

@@ -47,7 +47,15 @@ def perturb(mel: np.ndarray, rng: np.random.Generator, *, strength: float = 1.0)
     return np.maximum(mel, _FLOOR).astype(np.float32)
 
 
-def mask_patches(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def babble(mel: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """By chance a log-mel [T, M] with someone else's speech, or noise like it, quietly behind it."""
+    if rng.random() >= 0.3:
+        return mel
+    behind = np.resize(other, mel.shape) - other.max() + mel.max() - np.float32(rng.uniform(1.2, 3.5))
+    return np.logaddexp(mel, behind)  # magnitudes: 10 to 30 dB below
+
+
+def mask_patches(mel: np.ndarray, rng: np.random.Generator, *, most_frames: int = 12) -> np.ndarray:
     """SpecAugment (Park et al., 2019): a stretch of bands and some short stretches of time become flat."""
     mel = mel.copy()
     mean = mel.mean()
@@ -55,7 +63,7 @@ def mask_patches(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     start = int(rng.integers(0, mel.shape[1] - width))
     mel[:, start : start + width] = mean
     for _ in range(len(mel) // 150):
-        width = int(rng.integers(2, 12))
+        width = int(rng.integers(2, most_frames))
         start = int(rng.integers(0, max(1, len(mel) - width)))
         mel[start : start + width] = mean
     return mel

@@ -29,11 +29,13 @@ class ConverterConfig:
     expansion: int = 3
     condition: int = 128
     speaker: int = 192
+    outline: int = 8
+    """Coefficients of the spectrum's outline that are told beside the content."""
 
 
 SIZES = {
     "tiny": ConverterConfig(
-        content=16, bottleneck=8, channels=32, encoder_blocks=1, decoder_blocks=1, condition=16
+        content=16, bottleneck=8, channels=32, encoder_blocks=1, decoder_blocks=1, condition=16, outline=4
     ),
     "base": ConverterConfig(),
     "large": ConverterConfig(bottleneck=64, channels=512, encoder_blocks=3, decoder_blocks=10, condition=256),
@@ -58,7 +60,7 @@ class Converter(nn.Module):
         )
         self.speaker = SpeakerCondition(c.speaker, c.condition)
         self.decoder = Decoder(
-            c.channels + 1,
+            c.channels + 1 + c.outline,
             channels=c.channels,
             blocks=c.decoder_blocks,
             expansion=c.expansion,
@@ -76,19 +78,38 @@ class Converter(nn.Module):
         content: Tensor,
         logits: Tensor,
         f0: Tensor,
+        heard: Tensor,
         loudness: Tensor,
         speaker: Tensor,
         quality: Tensor,
         mask: Tensor | None = None,
+        adapter: Tensor | None = None,
     ) -> Tensor:
-        """`f0` in Hz of the wanted sound, `loudness` as below, `quality` [B], `mask` [B, T, 1]."""
+        """`f0` in Hz of the wanted sound, `heard` the log-mel [B, M, T] of the source, `loudness` as below.
+
+        `adapter` [decoder blocks, 2 C] moves the decoder's gains and shifts towards one person.
+        """
         frames = f0.shape[1]
         hidden = self.encode(content, logits)[:, :frames]
-        hidden = torch.cat([hidden, loudness.unsqueeze(-1)], -1)
-        return self.decoder(hidden, f0, self.speaker(speaker, quality), mask)
+        hidden = torch.cat([hidden, loudness.unsqueeze(-1), outline_of(heard, self.config.outline)], -1)
+        return self.decoder(hidden, f0, self.speaker(speaker, quality), mask, adapter)
 
 
 def loudness_of(mel: Tensor) -> Tensor:
     """Loudness [B, T] of log-mels [B, M, T]: the mean of the bands below 5.5 kHz, smoothed over 5 frames."""
     level = (mel[:, :70].mean(1) + 5) / 2
     return F.avg_pool1d(F.pad(level[:, None], (2, 2), mode="replicate"), 5, 1)[:, 0]
+
+
+def outline_of(mel: Tensor, count: int) -> Tensor:
+    """The spectrum's outline of log-mels [B, M, T] against its mean where it is loud: [B, T, count].
+
+    Cosine coefficients 1 to `count` over the bands. They say which noise a fricative is where the recognizer
+    is in doubt; what is constant in them, the speaker and the room, is in the mean.
+    """
+    bands = mel.shape[1]
+    place = (torch.arange(bands, device=mel.device) + 0.5) / bands
+    waves = torch.cos(torch.pi * torch.arange(1, count + 1, device=mel.device)[:, None] * place)
+    outline = (mel.transpose(1, 2) @ waves.T.to(mel.dtype)) * (2 / bands) ** 0.5
+    loud = torch.softmax(2 * mel.mean(1), -1).unsqueeze(-1)
+    return (outline - (outline * loud).sum(1, keepdim=True)) / 4

@@ -141,20 +141,25 @@ class Synthesizer(nn.Module):
         speed: float = 1.0,
         pitch: float = 0.0,
         quality: float = 1.0,
+        durations: Tensor | None = None,
+        f0: Tensor | None = None,
     ) -> Acoustics:
         """One utterance: ids and stresses [P], speaker vector [S] → mel [M, T] and F0 [T] in Hz.
 
-        `speed` multiplies the tempo; `pitch` moves F0 by semitones.
+        `speed` multiplies the tempo; `pitch` moves F0 by semitones. With `durations` [P] in frames and the
+        `f0` [T] that goes with them neither is predicted.
         """
         condition = self.condition(speaker[None], torch.tensor([quality], device=ids.device))
         pace = torch.tensor([rate], device=ids.device)
         hidden, log_durations = self.plan(ids[None], stress[None], condition, pace)
-        exact = (torch.expm1(log_durations).clamp(min=0.0, max=120.0) / speed)[0]
-        # Rounding the running sum keeps the total: no phone's error adds up.
-        durations = torch.diff(torch.round(exact.cumsum(0)), prepend=exact.new_zeros(1)).long()
+        if durations is None:
+            exact = (torch.expm1(log_durations).clamp(min=0.0, max=120.0) / speed)[0]
+            # Rounding the running sum keeps the total: no phone's error adds up.
+            durations = torch.diff(torch.round(exact.cumsum(0)), prepend=exact.new_zeros(1)).long()
         frames = max(2, int(durations.sum()))
         spread = self.spread(hidden, durations[None], frames)
-        shape, voicing = self.melody(spread, condition)
-        hertz = f0_median * 2 ** (pitch / 12) * torch.exp(shape.clamp(-3.5, 3.5) * f0_spread)
-        f0 = torch.where(voicing > 0, hertz, torch.zeros_like(hertz))
-        return Acoustics(self.decode(spread, f0, condition)[0], f0[0])
+        if f0 is None:
+            shape, voicing = self.melody(spread, condition)
+            hertz = f0_median * 2 ** (pitch / 12) * torch.exp(shape.clamp(-3.5, 3.5) * f0_spread)
+            f0 = torch.where(voicing > 0, hertz, torch.zeros_like(hertz))[0]
+        return Acoustics(self.decode(spread, f0[None], condition)[0], f0)

@@ -30,15 +30,25 @@ class ConvNeXtBlock(nn.Module):
         self.narrow = nn.Linear(expansion * channels, channels)
         self.scale = nn.Parameter(torch.full((channels,), 0.3))
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """[B, T, C] → the same; `mask` [B, T, 1] is 1 where there is sound, `condition` [B, condition]."""
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        condition: Tensor | None = None,
+        offset: Tensor | None = None,
+    ) -> Tensor:
+        """[B, T, C] → the same; `mask` [B, T, 1] is 1 where there is sound, `condition` [B, condition].
+
+        `offset` [2 C] is added to the gains and shifts that FiLM makes of the condition.
+        """
         # A contiguous [B, T, C] is a channels-last image of height 1, which convolves three times as fast.
         image = x.transpose(1, 2).unsqueeze(2)
         conv = self.depthwise
         y = F.conv2d(image, conv.weight, conv.bias, 1, (0, self.padding), (1, self.dilation), conv.groups)
         y = self.norm(y.squeeze(2).transpose(1, 2))
         if self.film is not None and condition is not None:
-            gain, shift = self.film(condition).unsqueeze(1).chunk(2, -1)
+            film = self.film(condition) if offset is None else self.film(condition) + offset
+            gain, shift = film.unsqueeze(1).chunk(2, -1)
             y = torch.addcmul(shift, y, 1 + gain)
         y = x + self.scale * self.narrow(F.silu(self.widen(y)))
         return y if mask is None else y * mask
@@ -74,13 +84,19 @@ class ConvNeXt(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.leave = nn.Linear(channels, outputs)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """[B, T, inputs] → [B, T, outputs]."""
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        condition: Tensor | None = None,
+        offsets: Tensor | None = None,
+    ) -> Tensor:
+        """[B, T, inputs] → [B, T, outputs]; `offsets` [blocks, 2 C] are those of the blocks."""
         x = self.enter(x)
         if mask is not None:
             x = x * mask
-        for block in self.blocks:
-            x = block(x, mask, condition)
+        for number, block in enumerate(self.blocks):
+            x = block(x, mask, condition, None if offsets is None else offsets[number])
         return self.leave(self.norm(x))
 
 

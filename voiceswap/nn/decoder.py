@@ -41,9 +41,17 @@ class Decoder(nn.Module):
         )
         nn.init.constant_(self.stack.leave.bias, -5.0)
 
-    def forward(self, hidden: Tensor, f0: Tensor, condition: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`condition` [B, C] and `mask` [B, T, 1] as the blocks take them."""
-        return self.stack(torch.cat([hidden, pitch_features(f0)], -1), mask, condition).transpose(1, 2)
+    def forward(
+        self,
+        hidden: Tensor,
+        f0: Tensor,
+        condition: Tensor,
+        mask: Tensor | None = None,
+        offsets: Tensor | None = None,
+    ) -> Tensor:
+        """`condition` [B, C], `mask` [B, T, 1] and `offsets` [blocks, 2 C] as the blocks take them."""
+        x = torch.cat([hidden, pitch_features(f0)], -1)
+        return self.stack(x, mask, condition, offsets).transpose(1, 2)
 
 
 def pitch_features(f0: Tensor) -> Tensor:

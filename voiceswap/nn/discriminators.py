@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +65,11 @@ class MelDiscriminator(nn.Module):
     def forward(self, mel: Tensor, speaker: Tensor) -> Judged:
         """Logits of naturalness and of the speaker's match, and activations."""
         logit, inner = self.patches((mel.transpose(1, 2)[:, None] + 5) / 3)
-        match = (inner[-1] * self.project(speaker)[:, :, None, None]).mean(1, keepdim=True)
-        return [logit, match], inner
+        return [logit, self.match(inner[-1], speaker)], inner
+
+    def match(self, activations: Tensor, speaker: Tensor) -> Tensor:
+        """Logits of the last activations being this speaker's."""
+        return (activations * self.project(speaker)[:, :, None, None]).mean(1, keepdim=True)
 
 
 def real_or_fake(real: Judged, fake: Judged) -> Tensor:
@@ -73,6 +77,19 @@ def real_or_fake(real: Judged, fake: Judged) -> Tensor:
     return torch.stack(
         [((1 - r) ** 2).mean() + (f**2).mean() for r, f in zip(real[0], fake[0], strict=True)]
     ).mean()
+
+
+def judge_mels(
+    critic: nn.Module, real: Tensor, speaker: Tensor, fake: Tensor, wanted: Tensor
+) -> dict[str, Tensor]:
+    """The mel discriminator's loss: recordings of speakers, fakes of those wanted, recordings of others.
+
+    Without the last, nothing teaches it what the vector has to do with the sound (Reed et al., 2016).
+    """
+    bare: Any = getattr(critic, "module", critic)
+    genuine = critic(real, speaker)
+    stranger = bare.match(genuine[1][-1], speaker.roll(1, 0))
+    return {"critic": real_or_fake(genuine, critic(fake, wanted)) + 0.5 * stranger.square().mean()}
 
 
 def please(fake: Judged) -> Tensor:

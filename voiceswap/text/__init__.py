@@ -9,7 +9,7 @@ from itertools import chain
 
 from voiceswap.errors import TextError
 from voiceswap.text.lexicon import COUNTED, DAYS, MONTH, SHORTENED, TITLES
-from voiceswap.text.normalize import INLINE, check, normalize
+from voiceswap.text.normalize import INLINE, PAUSE, check, normalize, pause_seconds
 from voiceswap.text.phonemes import BOUNDARY, FIRST_PHONE, INVENTORY, Phonemes, make, parse, phonemize
 
 __all__ = ["INVENTORY", "LONGEST", "Phonemes", "Sentence", "normalize", "parse", "phonemize", "sentences"]
@@ -37,18 +37,24 @@ _LETTER_A = re.compile(r"\bA(?= (?:[A-Z]\b|and [A-Z]\b))|(?<=\b[A-Z] )A\b")
 
 @dataclass(frozen=True)
 class Sentence:
-    """A piece of text to speak in one go: spoken words, their phonemes, seconds of silence after it."""
+    """A piece of text to speak in one go: spoken words, their phonemes, seconds of silence after it.
+
+    `exact` is a pause that was asked for: it is that long at any speed, silence within the pieces included.
+    A pause before the first word comes as a piece without text.
+    """
 
     text: str
     phonemes: Phonemes
     pause: float
+    exact: bool = False
 
 
 def sentences(text: str, language: str = "en") -> Iterator[Sentence]:
     """Cut text into sentences, each of at most `LONGEST` phonemes, made one at a time as they are asked for.
 
     Sentences that are too long are cut at punctuation, then before conjunctions, then between words; no word
-    is left out. Phonemes between ``[[ ]]`` are taken as written and need no eSpeak. The whole text is checked
+    is left out. Phonemes between ``[[ ]]`` are taken as written and need no eSpeak; ``[[pause 300ms]]`` is a
+    silence instead of whatever pause would be there. The whole text is checked
     before the first sentence is made, so that an error comes before any sound.
 
     Errors: those of `normalize`, raised by the call itself.
@@ -58,36 +64,56 @@ def sentences(text: str, language: str = "en") -> Iterator[Sentence]:
 
 
 def _sentences(text: str, language: str) -> Iterator[Sentence]:
-    waiting: tuple[str, float] | None = None  # one behind, since the last piece has no pause
-    for spoken, pause in _spoken(text):
+    waiting: tuple[str, float, bool] | None = None  # one behind, since the last piece has no pause
+    for spoken, pause, exact in _spoken(text):
+        if (
+            not spoken
+        ):  # a pause alone: it takes the place of the one before, or adds to one that was asked for
+            before, already, asked = waiting or ("", 0.0, True)
+            waiting = before, pause + (already if asked else 0.0), True
+            continue
         if waiting is not None:
             yield from _said(*waiting, language)
-        waiting = spoken, pause
-    if waiting is None:
+        waiting = spoken, pause, exact
+    if waiting is None or not waiting[0]:
         raise TextError(
             f"text {text[:40]!r}", "it has nothing that can be spoken", "give it at least one word"
         )
-    yield from _said(waiting[0], 0.0, language)
+    spoken, pause, exact = waiting
+    yield from _said(spoken, pause if exact else 0.0, exact, language)
 
 
-def _said(spoken: str, pause: float, language: str) -> Iterator[Sentence]:
+def _said(spoken: str, pause: float, exact: bool, language: str) -> Iterator[Sentence]:
+    if not spoken:
+        yield Sentence("", Phonemes((), ()), pause, exact)
+        return
     pieces = _pieces(spoken, language)
-    for number, (piece, phonemes) in enumerate(pieces, start=1):
-        yield Sentence(piece, phonemes, pause if number == len(pieces) else SPLIT_PAUSE)
+    for piece, phonemes in pieces[:-1]:
+        yield Sentence(piece, phonemes, SPLIT_PAUSE)
+    yield Sentence(*pieces[-1], pause, exact)
 
 
-def _spoken(text: str) -> Iterator[tuple[str, float]]:
-    """Normalized sentences, each with the pause after it."""
+def _spoken(text: str) -> Iterator[tuple[str, float, bool]]:
+    """Normalized sentences, each the pause after each, and whether it was asked for (alone: "")."""
     for chunk, pause in _chunks(text):
-        try:
-            spoken = normalize(chunk)
-        except TextError:  # a line of asterisks, say; check() has refused whatever cannot be read
-            continue
         start = 0
-        for end, after in _outside(_SENTENCE_END, spoken):
-            yield spoken[start:end], SENTENCE_PAUSE
-            start = after
-        yield spoken[start:], pause
+        for asked in PAUSE.finditer(chunk):
+            yield from _read(chunk[start : asked.start()], 0.0)
+            yield "", pause_seconds(asked[0]), True
+            start = asked.end()
+        yield from _read(chunk[start:], pause)
+
+
+def _read(written: str, pause: float) -> Iterator[tuple[str, float, bool]]:
+    try:
+        spoken = normalize(written)
+    except TextError:  # a line of asterisks, say; check() has refused whatever cannot be read
+        return
+    start = 0
+    for end, after in _outside(_SENTENCE_END, spoken):
+        yield spoken[start:end], SENTENCE_PAUSE, False
+        start = after
+    yield spoken[start:], pause, False
 
 
 def _outside(pattern: str, text: str, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:

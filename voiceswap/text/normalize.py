@@ -20,6 +20,8 @@ LANGUAGES = ("en",)
 """Languages whose numbers and abbreviations are known."""
 
 INLINE = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
+PAUSE = re.compile(r"\[\[\s*pause\s+(\d{1,6}(?:\.\d{1,6})?)\s*(ms|s)\s*\]\]")
+LONGEST_PAUSE = 60.0  # seconds
 _HELD = "\ue000"  # stands for one [[ … ]] while rules run; private use, so no text holds it after cleaning
 Match = re.Match[str]
 
@@ -28,7 +30,7 @@ def normalize(text: str, language: str = "en") -> str:
     """Spoken words, with punctuation, of written text; idempotent on its own output.
 
     Words keep their case, but shouted ones (``STOP THAT``) are lowered; spelled letters stand apart as
-    capitals (``F B I``). Emoji and decoration are dropped; ``[[ … ]]`` is kept as it is.
+    capitals (``F B I``). Emoji and decoration are dropped; ``[[ … ]]``, phonemes or a pause, is kept as it is.
 
     Errors: `TextError` for a non-string, for text without a word, and for a word in a script that cannot be
     read as English (naming it: nothing is skipped silently); `PhonemeError` for an unclosed ``[[`` or a
@@ -53,10 +55,12 @@ def check(text: str, language: str = "en") -> None:
     if not text.strip():
         raise TextError(f"text {text[:20]!r}", "it is empty or blank", "give it at least one word")
     for inline in INLINE.finditer(text):
-        if not inline[1].strip() or not parse(inline[1]).sounds:
+        if inline[1].split()[:1] == ["pause"]:
+            pause_seconds(inline[0])
+        elif not inline[1].strip() or not parse(inline[1]).sounds:
             raise PhonemeError(inline[0][:40], "there is no sound between the brackets",
                                "write phonemes separated by blanks, such as [[h ə l ˈoʊ]]")  # fmt: skip
-    plain = INLINE.sub(" word ", text)
+    plain = INLINE.sub(" word ", PAUSE.sub(" ", text))
     if "[[" in plain:
         at = plain.index("[[")
         raise PhonemeError(f"text {plain[at : at + 40]!r}", "[[ opens phonemes and is never closed by ]]",
@@ -71,6 +75,16 @@ def check(text: str, language: str = "en") -> None:
         has_words = has_words or bool(re.search(r"[^\W_]|[%°$£€¥&+=@∞√]", cleaned))
     if not has_words:
         raise _wordless(text)
+
+
+def pause_seconds(written: str) -> float:
+    """Seconds of a written pause such as ``[[pause 300ms]]``; TextError for one that cannot be meant."""
+    pause = PAUSE.fullmatch(written)
+    seconds = float(pause[1]) / (1000 if pause[2] == "ms" else 1) if pause else -1.0
+    if not 0 < seconds <= LONGEST_PAUSE:
+        raise TextError(f"pause {written[:40]!r}", f"it lasts more than 0 and at most {LONGEST_PAUSE:.0f} seconds",
+                        "write [[pause 300ms]] or [[pause 1.5s]]")  # fmt: skip
+    return seconds
 
 
 def _wordless(text: str) -> TextError:

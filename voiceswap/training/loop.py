@@ -69,8 +69,11 @@ class Task(ABC):
         """Take back what `state` gave; what an older checkpoint lacks stays as it is."""
         return
 
-    def shipped(self, model: nn.Module) -> nn.Module:
-        """The part of the trained module that is exported: all of it, unless training adds to it."""
+    def shipped(self, model: nn.Module) -> nn.Module | None:
+        """The part of the averaged module that is exported: all of it, unless training adds to it.
+
+        None where the task itself keeps what it wants of it.
+        """
         return model
 
 
@@ -220,7 +223,8 @@ def train(
         os.replace(f"{state_path}.partial", state_path)
         training = {**(notes or {}), "steps": step, "hours": round(seconds / 3600, 3)}
         shipped = task.shipped(average.model)
-        checkpoint.save(shipped, out / f"{shipped.kind}.safetensors", training=training)
+        if shipped is not None:
+            checkpoint.save(shipped, out / f"{shipped.kind}.safetensors", training=training)
 
     metrics: dict[str, float] = {}
     saved = validated = time.monotonic()

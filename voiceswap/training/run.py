@@ -30,10 +30,10 @@ def run(
     """Train the model `kind` on the feature folders `data` into the folder `out`; return held-out figures.
 
     `init` starts from exported weights of the same kind; their size then wins over the preset's. `teachers`
-    is the folder of the frozen models that the Synthesizer (speaker encoder) and Converter (and recognizer)
-    need, the bundled weights by default. `loop` and `task` replace fields of the preset's TrainingConfig and
-    of its task settings. Raises OptionError for an unknown name or field, DataError and CheckpointError for
-    what is on disk.
+    is the folder of the frozen models that the Synthesizer (speaker encoder), the Converter (and recognizer)
+    and a Vocoder that imitates (all the others) need, the bundled weights by default. `loop` and `task`
+    replace fields of the preset's TrainingConfig and of its task settings. Raises OptionError for an unknown
+    name or field, DataError and CheckpointError for what is on disk.
     """
     if kind not in checkpoint.MODELS:
         raise OptionError(
@@ -77,6 +77,7 @@ def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
 
 
 def _task(kind: str, model: Any, folders: list[Path], settings: Any, teachers: Path | None) -> Task:
+    from voiceswap.training.imitation import Imitation
     from voiceswap.training.tasks.converter import ConverterTask
     from voiceswap.training.tasks.phone_recognizer import PhoneRecognizerTask
     from voiceswap.training.tasks.speaker_encoder import SpeakerEncoderTask
@@ -88,7 +89,7 @@ def _task(kind: str, model: Any, folders: list[Path], settings: Any, teachers: P
         return checkpoint.load(folder / f"{name}.safetensors", name)
 
     if kind == "vocoder":
-        return VocoderTask(model, folders, settings)
+        return VocoderTask(model, folders, settings, lambda found: Imitation(teacher, found))
     if kind == "phone-recognizer":
         return PhoneRecognizerTask(model, folders, settings)
     if kind == "speaker-encoder":

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from voiceswap.data.batches import Pool, Utterance, crop, load_utterances
-from voiceswap.data.perturb import perturb
+from voiceswap.data.perturb import perturb, warp_formants
 from voiceswap.models.converter import Converter, loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.nn.decoder import recording_quality
-from voiceswap.nn.discriminators import MelDiscriminator, real_or_fake
+from voiceswap.nn.discriminators import MelDiscriminator, judge_mels
 from voiceswap.training.loop import Batch, Report, Task
 from voiceswap.training.speakers import SpeakerTable
 from voiceswap.training.tasks.synthesizer import (
@@ -37,12 +37,16 @@ class ConverterTraining:
     frames: int = 256
     weights: tuple[tuple[str, float], ...] = ()
     adversarial_from: int | None = None
+    adversarial: float = 0.1
+    """Weight of pleasing the discriminator, once it is on."""
+    features: float = 0.2
+    """Weight of the distance to recordings in the discriminator's activations."""
     consistency: float = 0.3
     """Weight of the cosine distance between the speaker vector heard in the output and the one given."""
     pseudo: float = 0.3
     """Share of the utterances that are disguised as people who do not exist, for more speakers."""
     swapped: float = 0.25
-    """Share of the batch that is converted to another speaker, where only the consistency term judges."""
+    """Share of the batch that is converted to another speaker; consistency and discriminator judge it."""
 
 
 class ConverterTask(Task):
@@ -77,8 +81,8 @@ class ConverterTask(Task):
         return self.collate(self.pool.draw(rng, self.config.batch_size), rng, perturbed=True)
 
     def collate(self, utterances: Sequence[Utterance], rng: np.random.Generator, *, perturbed: bool) -> Batch:
-        """heard, mel [B, M, T]; f0 [B, T]; speaker [B, S]; quality, frames [B]; bands [B, M, 1]."""
-        mels, heard, pitches, quality, vectors = [], [], [], [], []
+        """heard, outlined, mel [B, M, T]; f0 [B, T]; speaker [B, S]; quality, frames [B]; bands [B, M, 1]."""
+        mels, heard, outlined, pitches, quality, vectors = [], [], [], [], [], []
         for utterance in utterances:
             whole = torch.from_numpy(utterance.mel()).T
             quality.append(recording_quality(whole))
@@ -88,9 +92,13 @@ class ConverterTask(Task):
             mels.append(mel)
             pitches.append(f0)
             heard.append(perturb(mel, rng) if perturbed else mel)
+            # Always of another tract: the decoder must not believe its formants, only its hisses and bursts.
+            factor = float(np.exp(rng.uniform(-0.2, 0.2)))
+            outlined.append(warp_formants(heard[-1], factor) if perturbed else mel)
         return {
             "mel": torch.from_numpy(np.stack(mels)).transpose(1, 2).contiguous(),
             "heard": torch.from_numpy(np.stack(heard)).transpose(1, 2).contiguous(),
+            "outlined": torch.from_numpy(np.stack(outlined)).transpose(1, 2).contiguous(),
             "f0": torch.from_numpy(np.stack(pitches)),
             "speaker": torch.from_numpy(np.stack(vectors)),
             "quality": torch.stack(quality),
@@ -103,22 +111,23 @@ class ConverterTask(Task):
         with torch.no_grad():
             content, logits = self.recognizer.to(batch["mel"].device)(batch["heard"])
         loudness = loudness_of(batch["mel"])
-        inputs = (content, logits, batch["f0"], loudness)
+        inputs = (content, logits, batch["f0"], batch["outlined"], loudness)
         mel = model(*inputs, batch["speaker"], batch["quality"]).float()
         weight = batch["bands"].expand_as(mel)
         losses = {"mel": ((mel - batch["mel"]).abs() * weight).sum() / weight.sum()}
         swapped = int(self.config.swapped * len(mel))
+        crossed = None
         if swapped and self.config.consistency and step >= 0:
-            other = batch["speaker"].roll(1, 0)[:swapped]
-            crossed = model(*(x[:swapped] for x in inputs), other, batch["quality"][:swapped]).float()
-            losses["swapped"] = self.config.consistency * unlike(self.encoder.to(mel.device), crossed, other)
+            other, bands = (batch[name].roll(1, 0)[:swapped] for name in ("speaker", "bands"))
+            made = model(*(x[:swapped] for x in inputs), other, batch["quality"][:swapped]).float()
+            losses["swapped"] = self.config.consistency * unlike(self.encoder.to(mel.device), made, other)
+            crossed = made * bands, other
         mask = torch.ones(len(mel), mel.shape[2], 1, device=mel.device)
-        return finish_losses(self, losses, mel, batch, mask, step)
+        return finish_losses(self, losses, mel, batch, mask, step, crossed)
 
     def critic_losses(self, critic: nn.Module, seen: Any) -> dict[str, Tensor]:
-        """Least-squares real-or-fake."""
-        real, fake, speaker = seen
-        return {"critic": real_or_fake(critic(real, speaker), critic(fake, speaker))}
+        """Least-squares real-or-fake, and whose."""
+        return judge_mels(critic, *seen)
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> Report:
@@ -133,7 +142,13 @@ class ConverterTask(Task):
         batch = {k: v[:1].to(device) for k, v in self.collate(self.held[:1], rng, perturbed=False).items()}
         content, logits = self.recognizer(batch["heard"])
         made = model(
-            content, logits, batch["f0"], loudness_of(batch["mel"]), batch["speaker"], batch["quality"]
+            content,
+            logits,
+            batch["f0"],
+            batch["outlined"],
+            loudness_of(batch["mel"]),
+            batch["speaker"],
+            batch["quality"],
         )
         return Report(
             {"mel": float(np.mean(values))},

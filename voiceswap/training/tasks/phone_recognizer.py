@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voiceswap.data.batches import Pool, Utterance, crop, load_utterances, pad
-from voiceswap.data.perturb import mask_patches, perturb, stretch
+from voiceswap.data.perturb import babble, mask_patches, perturb, stretch
 from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
 from voiceswap.nn.blocks import lengths_to_mask
 from voiceswap.text.phonemes import FIRST_PHONE
@@ -76,21 +76,29 @@ class PhoneRecognizerTask(Task):
     def batch(self, rng: np.random.Generator) -> Batch:
         """mel [A, T, M], labels [A, T / 2]; ctc_mel [S, T, M], phones [S, P], their counts [S]."""
         mels, labels = [], []
+        frames = self.config.frames
         for utterance in self.aligned.draw(rng, self.config.aligned):
             whole = frame_labels(utterance)
-            mel, _, start = crop(utterance, self.config.frames, rng)
-            label = np.resize(whole, max(len(whole), start + self.config.frames))[
-                start : start + self.config.frames
-            ]
-            mels.append(perturb(mel, rng))
-            labels.append(label[::2])
+            length = round(frames * float(rng.uniform(0.85, 1.15)))  # another tempo
+            mel, _, start = crop(utterance, length, rng)
+            label = np.resize(whole, max(len(whole), start + length))[start : start + length]
+            mels.append(perturb(stretch(mel, frames / length), rng))
+            labels.append(label[np.arange(0, frames, 2) * length // frames])
+        mels = [
+            mask_patches(babble(mel, mels[i - 1], rng), rng, most_frames=7) if rng.random() < 0.7 else mel
+            for i, mel in enumerate(mels)
+        ]
         batch = {"mel": torch.from_numpy(np.stack(mels)), "labels": torch.from_numpy(np.stack(labels))}
         if self.spoken is None or not self.config.spoken:
             return batch
-        spoken, phones = [], []
+        spoken: list[np.ndarray] = []
+        phones = []
         for utterance in self.spoken.draw_alike(rng, self.config.spoken):
             tempo = float(rng.uniform(0.9, 1.15))
-            spoken.append(mask_patches(perturb(stretch(utterance.mel(), tempo), rng), rng))
+            heard = perturb(stretch(utterance.mel(), tempo), rng)
+            if spoken:
+                heard = babble(heard, spoken[-1], rng)
+            spoken.append(mask_patches(heard, rng))
             ids = np.array(utterance.item.phonemes)
             phones.append(to_class(torch.from_numpy(ids[ids >= FIRST_PHONE])).numpy())
         return batch | {

@@ -19,7 +19,7 @@ from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.nn.blocks import lengths_to_mask
 from voiceswap.nn.decoder import recording_quality
-from voiceswap.nn.discriminators import MelDiscriminator, match_features, please, real_or_fake
+from voiceswap.nn.discriminators import MelDiscriminator, judge_mels, match_features, please
 from voiceswap.text.phonemes import FIRST_PHONE
 from voiceswap.training.loop import Batch, Report, Task
 from voiceswap.training.speakers import SpeakerTable
@@ -39,6 +39,10 @@ class SynthesizerTraining:
     pseudo: float = 0.3
     """Share of the utterances that are disguised as people who do not exist, for more speakers."""
     adversarial_from: int | None = None
+    adversarial: float = 0.1
+    """Weight of pleasing the discriminator, once it is on."""
+    features: float = 0.2
+    """Weight of the distance to recordings in the discriminator's activations."""
     consistency: float = 0.3
     """Weight of the cosine distance between the speaker vector heard in the output and the one given."""
 
@@ -160,9 +164,8 @@ class SynthesizerTask(Task):
         return {**batch, **cut}, torch.gather(spread, 1, index[..., None].expand(-1, -1, spread.shape[2]))
 
     def critic_losses(self, critic: nn.Module, seen: Any) -> dict[str, Tensor]:
-        """Least-squares real-or-fake."""
-        real, fake, speaker = seen
-        return {"critic": real_or_fake(critic(real, speaker), critic(fake, speaker))}
+        """Least-squares real-or-fake, and whose."""
+        return judge_mels(critic, *seen)
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> Report:
@@ -207,9 +210,19 @@ def disguised(
 
 
 def finish_losses(
-    task: Any, losses: dict[str, Tensor], mel: Tensor, batch: Batch, mask: Tensor, step: int
+    task: Any,
+    losses: dict[str, Tensor],
+    mel: Tensor,
+    batch: Batch,
+    mask: Tensor,
+    step: int,
+    crossed: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], Any]:
-    """Add the terms that Synthesizer and Converter share: speaker consistency and the mel discriminator."""
+    """Add the terms that Synthesizer and Converter share: speaker consistency and the mel discriminator.
+
+    `crossed` are mels [b, M, T] without a recording of their own, and their speakers [b, S], for the
+    discriminator to judge too.
+    """
     weight = batch["bands"] * mask.transpose(1, 2)
     if task.config.consistency and step >= 0:
         missing = unlike(task.encoder.to(mel.device), mel, batch["speaker"], mask[:, ::2])
@@ -219,14 +232,18 @@ def finish_losses(
         return losses, None
     half = (len(mel) + 1) // 2  # judging every row would double the time of a step
     real, fake, speaker = (x[:half] for x in (batch["mel"] * weight, mel * weight, batch["speaker"]))
+    fakes, wanted = fake, speaker
+    if crossed is not None:
+        fakes, wanted = torch.cat([fake, crossed[0]]), torch.cat([speaker, crossed[1]])
     task.critic.requires_grad_(False)
-    judged = task.critic(fake, speaker)
+    judged = task.critic(fakes, wanted)
     with torch.no_grad():
         truth = task.critic(real, speaker)
     task.critic.requires_grad_(True)
-    losses["adversarial"] = 0.05 * please(judged)
-    losses["features"] = 0.2 * match_features(truth, judged)
-    return losses, (real, fake.detach(), speaker)
+    losses["adversarial"] = task.config.adversarial * please(judged)
+    own = judged[0], [inner[:half] for inner in judged[1]]
+    losses["features"] = task.config.features * match_features(truth, own)
+    return losses, (real, speaker, fakes.detach(), wanted)
 
 
 def unlike(encoder: SpeakerEncoder, mel: Tensor, wanted: Tensor, mask: Tensor | None = None) -> Tensor:

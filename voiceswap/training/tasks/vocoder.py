@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from voiceswap.acoustics import ACOUSTICS, mel_of_magnitude, stft
 from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances
 from voiceswap.models.vocoder import Vocoder, hold
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features, please, real_or_fake
+from voiceswap.training.imitation import Imitation
 from voiceswap.training.loop import Batch, Report, Task
 
 _RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
@@ -31,17 +32,26 @@ class VocoderTraining:
     """The step from which discriminators judge; None for spectral losses alone."""
     weights: tuple[tuple[str, float], ...] = ()
     """(source, share) pairs; by length if empty."""
+    imitated: float = 0.0
+    """Share of the batch whose mels are those that Synthesizer and Converter make of the recordings."""
 
 
 class VocoderTask(Task):
     """Waveforms and their own acoustics; only `full` recordings teach what lies above their band."""
 
-    def __init__(self, model: Vocoder, folders: Sequence[Path], config: VocoderTraining) -> None:
+    def __init__(
+        self,
+        model: Vocoder,
+        folders: Sequence[Path],
+        config: VocoderTraining,
+        imitate: Callable[[Sequence[Utterance]], Imitation] | None = None,
+    ) -> None:
         self.model = model
         self.config = config
         self.critic = WaveDiscriminator() if config.adversarial_from is not None else None
         found = load_utterances(folders, lambda item: item.samples > config.frames * ACOUSTICS.hop)
         self.pool = Pool([u for u in found if not u.held_out], dict(config.weights) or None)
+        self.imitation = imitate(self.pool.utterances) if imitate and config.imitated else None
         held = Pool([u for u in found if u.held_out] or found, dict(config.weights) or None)
         self.held = held.draw(np.random.default_rng(0), 12)
 
@@ -52,7 +62,10 @@ class VocoderTask(Task):
         for utterance in self.pool.draw(rng, self.config.batch_size):
             start = int(rng.integers(0, max(1, utterance.item.frames - frames)))
             item, store = utterance.item, utterance.store
-            mels.append(store.mel(item)[start : start + frames].astype(np.float32).T)
+            if self.imitation is not None and rng.random() < self.config.imitated:
+                mels.append(self.imitation.mel(utterance, start, frames, rng).T)
+            else:
+                mels.append(store.mel(item)[start : start + frames].astype(np.float32).T)
             held = hold(torch.from_numpy(utterance.f0())[None])[0]  # of the whole: a crop may begin unvoiced
             pitches.append(held[start : start + frames])
             waves.append(
