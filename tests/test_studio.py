@@ -196,6 +196,24 @@ def test_pitch_moves_by_semitones(
             np.testing.assert_allclose(other, plain * 2 ** (semitones / 12), rtol=1e-4)
 
 
+def test_starred_words_are_longer_higher_and_louder(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Acoustics] = []
+
+    def render(vocoder: object, acoustics: Acoustics, *, seed: int) -> Iterator[np.ndarray]:
+        made.append(acoustics)
+        return iter([np.zeros(len(acoustics.f0) * HOP, np.float32)])
+
+    monkeypatch.setattr("voiceswap.studio.render", render)
+    voice = studio.voices["alto-1"]
+    studio.speak("*Morning.*", voice)
+    studio.speak("Morning.", voice)
+    starred, plain = made
+    assert 1.1 < len(starred.f0) / len(plain.f0) < 1.3
+    semitones = 12 * torch.log2(starred.f0[starred.f0 > 0].median() / plain.f0[plain.f0 > 0].median())
+    assert 2.0 < float(semitones) < 4.0
+    assert starred.mel.quantile(0.9) > plain.mel.quantile(0.9) + 0.2
+
+
 def test_a_melody_is_moved_into_the_range_of_the_voice(tiny_studio: Studio, kathleen: list[Path]) -> None:
     f0 = f0_track(audio.level(audio.read(kathleen[0])))
     source = conversion.Source.measure(kathleen[0])

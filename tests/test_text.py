@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from voiceswap.errors import OptionError, PhonemeError, TextError, VoiceswapError
 from voiceswap.text import LONGEST, normalize, parse, phonemize, sentences
+from voiceswap.text.phonemes import FIRST_PHONE
 
 TABLE = [
     line.split("\t")
@@ -257,6 +258,32 @@ def test_inline_phonemes_need_no_espeak() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[9]"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The café is *very* good.", "v ˈɛ ɹ i"),
+        ("Go *now*, please!", "n ˈaʊ"),
+        ("It is *3 km* away", "θ ɹ ˈiː k ɪ l ˈɑː m ɪ ɾ ə ɹ z"),
+        ("Say *[[h iː]]* and *[[h ə]] it*", "h iː h ə ɪ t"),
+        ("Then *she left. He* stayed.", "ʃ iː l ˈɛ f t h iː"),
+        ("3*4*5, * a list, a **bold** one, a * b * c", ""),
+    ],
+)
+def test_starred_words_are_emphasized(text: str, words: str) -> None:
+    said = list(sentences(text))
+    found = [str(s.phonemes).split()[place] for s in said for place in s.emphasized]
+    assert " ".join(found) == words
+    assert [s.text for s in said] == [s.text for s in sentences(normalize(text))]
+
+
+def test_emphasis_survives_the_cutting_of_long_sentences() -> None:
+    pieces = list(sentences("*" + " ".join(["seventeen"] * 28) + "*"))
+    assert len(pieces) > 1
+    for piece in pieces:
+        sounds = [i for i, symbol in enumerate(piece.phonemes.ids) if symbol >= FIRST_PHONE]
+        assert list(piece.emphasized) == sounds
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,8 @@ class Studio:
         edge = make([BOUNDARY])
         for sentence in sentences:
             whole = edge + sentence.phonemes + edge if sentence.text else sentence.phonemes
-            yield replace(sentence, phonemes=whole), None
+            moved = tuple(place + len(edge) for place in sentence.emphasized)
+            yield replace(sentence, phonemes=whole, emphasized=moved), None
 
     def _imitated(
         self, said: list[tuple[Sentence, Any]], like: audio.Source, voice: Voice, pitch: float
@@ -211,6 +212,7 @@ class Studio:
                 speed=speed,
                 pitch=pitch,
                 quality=_QUALITY,
+                emphasis=self._emphasis(sentence),
                 durations=None if prosody is None else prosody.durations.to(self.device),
                 f0=None if prosody is None else prosody.f0.to(self.device),
                 **({} if np.isnan(voice.rate) else {"rate": voice.rate}),
@@ -224,6 +226,13 @@ class Studio:
                 yield self._speech(piece, "speak", voice)
             silence, exact = pause - after * sentence.exact, sentence.exact
         yield from self._silence(silence, voice)
+
+    def _emphasis(self, sentence: Sentence) -> torch.Tensor | None:
+        if not sentence.emphasized:
+            return None
+        emphasis = torch.zeros(len(sentence.phonemes), device=self.device)
+        emphasis[list(sentence.emphasized)] = 1.0
+        return emphasis
 
     def _silence(self, seconds: float, voice: Voice) -> Iterator[Speech]:
         samples = round(seconds * ACOUSTICS.sample_rate)

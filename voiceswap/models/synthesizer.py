@@ -10,12 +10,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from voiceswap.acoustics import Acoustics
 from voiceswap.nn.blocks import ConvNeXt
 from voiceswap.nn.decoder import Decoder, SpeakerCondition
 from voiceswap.text.phonemes import INVENTORY
 
+_LONGER = 1.2  # times the duration: what a listener takes for emphasis by a reader
+_HIGHER = 3.0  # semitones
+_LOUDER = 0.35  # log magnitude: 3 dB
 DEFAULT_RATE = 13.0
 """Phones a second of ordinary reading."""
 
@@ -143,23 +147,38 @@ class Synthesizer(nn.Module):
         quality: float = 1.0,
         durations: Tensor | None = None,
         f0: Tensor | None = None,
+        emphasis: Tensor | None = None,
     ) -> Acoustics:
         """One utterance: ids and stresses [P], speaker vector [S] → mel [M, T] and F0 [T] in Hz.
 
         `speed` multiplies the tempo; `pitch` moves F0 by semitones. With `durations` [P] in frames and the
-        `f0` [T] that goes with them neither is predicted.
+        `f0` [T] that goes with them neither is predicted. Where `emphasis` [P] is 1 a phone is longer, higher
+        and louder than predicted, by rule (`_LONGER`, `_HIGHER`, `_LOUDER`).
         """
         condition = self.condition(speaker[None], torch.tensor([quality], device=ids.device))
         pace = torch.tensor([rate], device=ids.device)
         hidden, log_durations = self.plan(ids[None], stress[None], condition, pace)
         if durations is None:
             exact = (torch.expm1(log_durations).clamp(min=0.0, max=120.0) / speed)[0]
+            if emphasis is not None:
+                exact = exact * (1 + (_LONGER - 1) * emphasis)
             # Rounding the running sum keeps the total: no phone's error adds up.
             durations = torch.diff(torch.round(exact.cumsum(0)), prepend=exact.new_zeros(1)).long()
         frames = max(2, int(durations.sum()))
         spread = self.spread(hidden, durations[None], frames)
+        swell = None if emphasis is None else _swell(emphasis, durations, frames)
         if f0 is None:
             shape, voicing = self.melody(spread, condition)
             hertz = f0_median * 2 ** (pitch / 12) * torch.exp(shape.clamp(-3.5, 3.5) * f0_spread)
+            if swell is not None:
+                hertz = hertz * 2 ** (_HIGHER / 12 * swell)
             f0 = torch.where(voicing > 0, hertz, torch.zeros_like(hertz))[0]
-        return Acoustics(self.decode(spread, f0[None], condition)[0], f0)
+        mel = self.decode(spread, f0[None], condition)[0]
+        return Acoustics(mel if swell is None else mel + _LOUDER * swell, f0)
+
+
+def _swell(emphasis: Tensor, durations: Tensor, frames: int) -> Tensor:
+    """Emphasis of phones [P] as a curve over frames [T] that comes and goes within 0.1 s."""
+    steps = torch.repeat_interleave(emphasis, durations)
+    steps = F.pad(steps, (0, frames - len(steps)))[None]
+    return F.avg_pool1d(F.pad(steps, (5, 5), mode="replicate"), 11, 1)[0]

@@ -9,7 +9,15 @@ from itertools import chain
 
 from voiceswap.errors import TextError
 from voiceswap.text.lexicon import COUNTED, DAYS, MONTH, SHORTENED, TITLES
-from voiceswap.text.normalize import INLINE, PAUSE, check, normalize, pause_seconds
+from voiceswap.text.normalize import (
+    EMPHASIS,
+    INLINE,
+    PAUSE,
+    check,
+    normalize,
+    normalize_marked,
+    pause_seconds,
+)
 from voiceswap.text.phonemes import BOUNDARY, FIRST_PHONE, INVENTORY, Phonemes, make, parse, phonemize
 
 __all__ = ["INVENTORY", "LONGEST", "Phonemes", "Sentence", "normalize", "parse", "phonemize", "sentences"]
@@ -31,6 +39,10 @@ _CONJUNCTION = (
     "and|but|or|nor|so|yet|because|although|though|while|when|where|which|who|that|if|unless|until|since|as"
 )
 _CUTS = (r"(?<=[,;:.!?])\s+", rf"\s+(?=(?:{_CONJUNCTION})\b)", r"\s+", rf"(?={_INLINE})|(?<=\]\])")
+# Inline phonemes, and runs of emphasized words: eSpeak reads what lies between them.
+_APART = re.compile(
+    rf"{EMPHASIS}?({_INLINE})|{EMPHASIS}(?:(?!\[\[)\S)+(?:\s+{EMPHASIS}(?:(?!\[\[)\S)+)*", re.DOTALL
+)
 _MARKS = re.compile(r"[\s,.!?;:]+")
 _LETTER_A = re.compile(r"\bA(?= (?:[A-Z]\b|and [A-Z]\b))|(?<=\b[A-Z] )A\b")
 
@@ -39,6 +51,7 @@ _LETTER_A = re.compile(r"\bA(?= (?:[A-Z]\b|and [A-Z]\b))|(?<=\b[A-Z] )A\b")
 class Sentence:
     """A piece of text to speak in one go: spoken words, their phonemes, seconds of silence after it.
 
+    `emphasized` tells the phonemes of ``*starred*`` words by their places.
     `exact` is a pause that was asked for: it is that long at any speed, silence within the pieces included.
     A pause before the first word comes as a piece without text.
     """
@@ -47,6 +60,7 @@ class Sentence:
     phonemes: Phonemes
     pause: float
     exact: bool = False
+    emphasized: tuple[int, ...] = ()
 
 
 def sentences(text: str, language: str = "en") -> Iterator[Sentence]:
@@ -88,9 +102,11 @@ def _said(spoken: str, pause: float, exact: bool, language: str) -> Iterator[Sen
         yield Sentence("", Phonemes((), ()), pause, exact)
         return
     pieces = _pieces(spoken, language)
-    for piece, phonemes in pieces[:-1]:
-        yield Sentence(piece, phonemes, SPLIT_PAUSE)
-    yield Sentence(*pieces[-1], pause, exact)
+    for number, (piece, phonemes, emphasized) in enumerate(pieces, start=1):
+        last = number == len(pieces)
+        yield Sentence(
+            piece.replace(EMPHASIS, ""), phonemes, pause if last else SPLIT_PAUSE, last and exact, emphasized
+        )
 
 
 def _spoken(text: str) -> Iterator[tuple[str, float, bool]]:
@@ -106,7 +122,7 @@ def _spoken(text: str) -> Iterator[tuple[str, float, bool]]:
 
 def _read(written: str, pause: float) -> Iterator[tuple[str, float, bool]]:
     try:
-        spoken = normalize(written)
+        spoken = normalize_marked(written)
     except TextError:  # a line of asterisks, say; check() has refused whatever cannot be read
         return
     start = 0
@@ -150,12 +166,12 @@ def _cut(text: str, start: int) -> tuple[int, float]:
     return stop, SPLIT_PAUSE
 
 
-def _pieces(spoken: str, language: str) -> list[tuple[str, Phonemes]]:
-    """The sentence in pieces of at most `LONGEST` phonemes, halved until they fit."""
+def _pieces(spoken: str, language: str) -> list[tuple[str, Phonemes, tuple[int, ...]]]:
+    """The sentence in pieces of at most `LONGEST` phonemes, halved until they fit; what is emphasized."""
     if len(INLINE.sub("", spoken)) <= 2 * LONGEST:
-        phonemes = _phonemes(spoken, language)
+        phonemes, emphasized = _phonemes(spoken, language)
         if len(phonemes) <= LONGEST:
-            return [(spoken, phonemes)]
+            return [(spoken, phonemes, emphasized)]
     return [piece for half in _halves(spoken) for piece in _pieces(half, language)]
 
 
@@ -174,19 +190,28 @@ def _halves(spoken: str) -> tuple[str, str]:
     return spoken[: len(spoken) // 2], spoken[len(spoken) // 2 :]
 
 
-def _phonemes(spoken: str, language: str) -> Phonemes:
-    """Phonemes of normalized text, those inside of [[ ]] as they are written."""
-    parts: list[Phonemes] = []
+def _phonemes(spoken: str, language: str) -> tuple[Phonemes, tuple[int, ...]]:
+    """Phonemes of normalized text, those inside of [[ ]] as they are written; places of emphasized sounds."""
+    parts: list[tuple[Phonemes, bool]] = []
     start = 0
-    for inline in INLINE.finditer(spoken):
-        parts += [*_words(spoken[start : inline.start()], language), parse(inline[1])]
-        start = inline.end()
-    parts += _words(spoken[start:], language)
-    joined = parts[0]
-    for part in parts[1:]:
-        mark = BOUNDARY if part.ids[0] >= FIRST_PHONE else ""
-        joined += make([mark]) + part if mark else part
-    return joined
+    for apart in _APART.finditer(spoken):
+        parts += [(part, False) for part in _words(spoken[start : apart.start()], language)]
+        if apart[1]:
+            said = parse(apart[1][2:-2]), apart[0].startswith(EMPHASIS)
+            parts.append(said)
+        else:
+            parts += [(part, True) for part in _words(apart[0].replace(EMPHASIS, ""), language)]
+        start = apart.end()
+    parts += [(part, False) for part in _words(spoken[start:], language)]
+    joined = Phonemes((), ())
+    emphasized: list[int] = []
+    for part, stressed in parts:
+        if joined and part.ids[0] >= FIRST_PHONE:
+            joined += make([BOUNDARY])
+        if stressed:
+            emphasized += [len(joined) + i for i, symbol in enumerate(part.ids) if symbol >= FIRST_PHONE]
+        joined += part
+    return joined, tuple(emphasized)
 
 
 def _words(spoken: str, language: str) -> list[Phonemes]:

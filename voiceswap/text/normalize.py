@@ -23,6 +23,10 @@ INLINE = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 PAUSE = re.compile(r"\[\[\s*pause\s+(\d{1,6}(?:\.\d{1,6})?)\s*(ms|s)\s*\]\]")
 LONGEST_PAUSE = 60.0  # seconds
 _HELD = "\ue000"  # stands for one [[ … ]] while rules run; private use, so no text holds it after cleaning
+EMPHASIS = "\ue001"  # stands before each word of what was *starred*
+_OPEN, _CLOSE = "\ue002", "\ue003"  # and these around it while rules run
+_PRIVATE = re.compile("[\ue000-\ue003]")
+_STARRED = re.compile(r"(?<![\w*\\])\*(?=[^\s*])([^*\n]{1,300}?)(?<=[^\s*])\*(?![\w*])")
 Match = re.Match[str]
 
 
@@ -36,6 +40,11 @@ def normalize(text: str, language: str = "en") -> str:
     read as English (naming it: nothing is skipped silently); `PhonemeError` for an unclosed ``[[`` or a
     symbol inside that is no phoneme; `OptionError` for a language that is not supported.
     """
+    return normalize_marked(text, language).replace(EMPHASIS, "")
+
+
+def normalize_marked(text: str, language: str = "en") -> str:
+    """As `normalize`, with `EMPHASIS` before every word of what stands between ``*`` and ``*``."""
     check(text, language)
     spoken = _normalize(text)
     if not re.search(r"\w|\[\[", spoken):
@@ -95,9 +104,13 @@ def _wordless(text: str) -> TextError:
 
 def _normalize(text: str) -> str:
     held = [match[0] for match in INLINE.finditer(text)]
-    text = _clean(INLINE.sub(lambda match: _HELD, text.replace(_HELD, " ")))
+    text = INLINE.sub(lambda match: _HELD, _PRIVATE.sub(" ", text))
+    text = _clean(_STARRED.sub(rf"{_OPEN}\1{_CLOSE}", text))
     for step in _STEPS:
         text = step(text)
+    # From around the span to before its words, so that sentences may be cut anywhere.
+    text = re.sub(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}", lambda m: re.sub(r"(?<!\S)(?=\S)", EMPHASIS, m[1]), text)
+    text = re.sub(f"[{_OPEN}{_CLOSE}]", "", text)
     waiting = iter(held)
     return re.sub(_HELD, lambda match: next(waiting), text)
 
@@ -111,7 +124,8 @@ _TRANSLATED = {ord(char): to for char, to in {
     "\u200b": "", "\u2060": "", "¿": "", "¡": "", "。": ". ", "、": ", ",
 }.items()}  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_KEPT_SIGNS = set("°©+<=>|~±×÷√∞≈≠≤≥→^$£€¥¢₹₩₽₺₴₪₫₦₱฿₿%‰&@#*/\\§_'\"-–—.,!?;:()[]{}…") | {_HELD}
+_KEPT_SIGNS = set("°©+<=>|~±×÷√∞≈≠≤≥→^$£€¥¢₹₩₽₺₴₪₫₦₱฿₿%‰&@#*/\\§_'\"-–—.,!?;:()[]{}…")
+_KEPT_SIGNS |= {_HELD, _OPEN, _CLOSE}
 
 
 def _clean(text: str) -> str:
@@ -326,7 +340,7 @@ _FINISH = tuple(
     for pattern, words in (
         (r"[*_/\\#~^<>{}\"]", " "), (r" ?[(\[] ?", ", "), (r" ?[)\]]", ", "), (r" *— *", ", "),
         (r"(?<![^\W_])'(?=\w)|(?<=\w)'(?!\w)(?<!s')|(?<!\w)'", " "), (r"(?<![^\W_])-+|-+(?![^\W_])", " "),
-        (rf"[^\w\s.,!?;:'{_HELD}-]", " "), (r"\.(?: ?\.){2,}", "..."), (r"(?<!\.)\.\.(?!\.)", "."),
+        (rf"[^\w\s.,!?;:'{_HELD}{_OPEN}{_CLOSE}-]", " "), (r"\.(?: ?\.){2,}", "..."), (r"(?<!\.)\.\.(?!\.)", "."),
         (r"([!?,;:])(?: ?\1)+", r"\1"), (r"\s+(?=[.,!?;:])", ""), (r",(?:\s*,)+", ","), (r"[,;:]+(?=[.!?;:])", ""),
         (r"(?<=[.!?;:]),", ""), (r"^[\s.,!?;:]+", ""), (r"(?<=[,;!?])(?=[^\W\d_])|(?<=[a-z]{2}[.:])(?=[A-Z])", " "),
         (r"[\s,;:]+$", ""), (r"\s+", " "),

@@ -62,7 +62,7 @@ PRESETS = {
         PhoneRecognizerTraining(
             aligned=12, spoken=6, ctc=0.5, aligned_weights=_ALIGNED, spoken_weights=_SPOKEN
         ),
-        TrainingConfig(steps=10_000, learning_rate=1.2e-3, ema=0.998),
+        TrainingConfig(steps=10_000, learning_rate=1.2e-3, ema=0.998, weight_decay=0.05),
     ),
     "speaker-encoder": Preset(
         speaker_encoder.SIZES["base"],
@@ -71,12 +71,14 @@ PRESETS = {
     ),
     "synthesizer": Preset(
         synthesizer.SIZES["base"],
-        SynthesizerTraining(weights=_READ, adversarial_from=5_200),
+        SynthesizerTraining(weights=_READ, adversarial_from=5_200, adversarial=0.25, features=0.6),
         TrainingConfig(steps=15_000, learning_rate=1.2e-3, ema=0.998),
     ),
     "converter": Preset(
         converter.SIZES["base"],
-        ConverterTraining(weights=_CONVERTED, swapped=0.15, adversarial_from=2_700),
+        ConverterTraining(
+            weights=_CONVERTED, swapped=0.2, adversarial_from=2_700, adversarial=0.15, features=0.4
+        ),
         TrainingConfig(steps=10_000, learning_rate=1.2e-3, ema=0.998),
     ),
 }
