@@ -257,6 +257,9 @@ def test_options_that_cannot_be_used(
         ["prepare", "tsv", "corpus", "--out", "features", "--jobs", "0"],
         ["train", "vocoder", "--data", "f", "--out", "run", "--steps", "2", "--minutes", "3"],
         ["train", "vocoder", "--data", "f", "--out", "run", "--set", "steps"],
+        ["train", "converter"],
+        ["train", "converter", "--voice", "ada.voice"],
+        ["train", "vocoder", "--voice", "ada.voice", "--recordings", "talks"],
         ["evaluate", "--corpus", "c", "--out", "o", "--other", "piper"],
     ],
 )
@@ -547,6 +550,32 @@ def test_an_extra_that_is_not_installed_is_named(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     refused(command("prepare", "tsv", "corpus", "--out", "features"), "'lhotse'", "voiceswap[train]")
     refused(command("train", "vocoder", "--data", "f", "--out", "run"), "'accelerate'", "voiceswap[train]")
+
+
+def test_a_voice_is_adapted(place: Path, command: Command, kathleen: list[Path], tiny_weights: Path) -> None:
+    pytest.importorskip("accelerate")
+    (place / "talks").mkdir()
+    for number in range(12):
+        shutil.copy(kathleen[number % 3], place / "talks" / f"{number:02}.opus")
+    consent = ["--name", "Ada Example", "--until", TOMORROW, "--scope"]
+    for scope, out in (("convert,train", "ada.voice"), ("convert", "eve.voice")):
+        assert command("enroll", "me-1.opus", "me-2.opus", *consent, scope, "-o", out)[0] == 0
+    adapt = ["train", "converter", "--recordings", "talks", "--steps", "2"]
+    adapt += ["--weights", str(tiny_weights), "--voice"]
+    code, out, _ = command(*adapt, "ada.voice")
+    assert (code, out.splitlines()[-1]) == (0, "ada.voice: Ada Example, with an adapter for `convert`")
+    assert Voice.load("ada.voice").adapter is not None
+    assert command("convert", "me-3.opus", "--voice", "ada.voice", "-o", "a.wav")[0] == 0
+    before = (place / "eve.voice").read_bytes()
+    refused(command(*adapt, "eve.voice"), "does not cover 'train'", "Ask")
+    assert (place / "eve.voice").read_bytes() == before
+    assert not (place / "eve.voice.run").exists()
+
+
+def test_speaking_like_a_recording_of_something_else(place: Path, command: Command) -> None:
+    like = ["--like", "me-1.opus", "--voice", "alto-1", "-o", "a.wav"]
+    refused(command("speak", "Hello.", *like), "me-1.opus", "does not say the words")
+    assert "a.wav" not in names(place)
 
 
 def test_evaluate_hands_everything_on(place: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
