@@ -16,6 +16,7 @@ from voiceswap.errors import AudioError
 from voiceswap.voice import Voice
 
 _MEASURED = 120.0  # seconds that tell level and range: the first so many in which someone speaks
+_HEARD = 20.0  # seconds that tell who speaks
 _LONGEST = 1500  # frames converted at once: 16 s
 _SHORTEST = 900
 _CONTEXT = 150  # frames that the recognizer and the converter together see to either side
@@ -24,12 +25,16 @@ _BLOCK = 8.0  # seconds read at once
 
 @dataclass(frozen=True)
 class Source:
-    """A recording to be converted: the gain that brings it to the models' level, and its F0 statistics."""
+    """A recording to be converted: the gain that brings it to the models' level, and its F0 statistics.
+
+    `speech` [N] are its first seconds of leveled speech, at most `_HEARD`, which tell who speaks.
+    """
 
     recording: audio.Source
     gain: float
     f0_median: float
     f0_spread: float
+    speech: NDArray[np.float32]
 
     @classmethod
     def measure(cls, recording: audio.Source) -> Source:
@@ -44,7 +49,8 @@ class Source:
         peak = int(np.abs(speech).argmax())
         f0 = f0_track(leveled)
         median, spread = pitch_statistics(np.log(f0[f0 > 0]))
-        return cls(recording, float(leveled[peak] / speech[peak]), median, spread)
+        heard_first = leveled[: round(_HEARD * ACOUSTICS.sample_rate)].astype(np.float32)
+        return cls(recording, float(leveled[peak] / speech[peak]), median, spread, heard_first)
 
     def move(self, f0: NDArray[np.float32], voice: Voice, pitch: float) -> Tensor:
         """F0 [T] in Hz of the recording → of the voice: medians meet, excursions scale with the spreads."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from voiceswap import audio, checkpoint
 from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track, log_mel
 from voiceswap.conversion import Source, windows
-from voiceswap.enrollment import measure
+from voiceswap.enrollment import measure, window_vectors
 from voiceswap.errors import AudioError, CheckpointError, ConsentError, OptionError, VoiceFileError
 from voiceswap.models.converter import loudness_of
 from voiceswap.prosody import Prosody, prosody_of
@@ -36,6 +36,7 @@ _SPEEDS = (0.5, 2.0)
 _PITCHES = (-24.0, 24.0)
 _LARGEST_SEED = 2**32 - 1
 _CROSSFADE = 3  # frames over which one window of a conversion gives way to the next: 32 ms
+_AWAY = 0.25  # how far, of the way from the source's speaker to the voice
 _QUALITY = 1.0  # `recording_quality` asked of the decoder: that of a quiet studio
 
 
@@ -260,7 +261,7 @@ class Studio:
     @torch.inference_mode()
     def _converted(self, source: Source, voice: Voice, pitch: float) -> Iterator[Speech]:
         models = self._models
-        speaker = torch.from_numpy(np.array(voice.vector))[None].to(self.device)
+        speaker = self._away(source, voice)[None].to(self.device)
         quality = torch.tensor([_QUALITY], device=self.device)
         adapter = None if voice.adapter is None else torch.from_numpy(np.array(voice.adapter.offsets))
         adapter = None if adapter is None else adapter.to(self.device)
@@ -280,6 +281,19 @@ class Studio:
             samples[: len(tail)] = samples[: len(tail)] * ramp + tail * (1 - ramp)
             tail = samples[window.length :][: _CROSSFADE * ACOUSTICS.hop]
             yield self._speech(samples[: window.length], "convert", voice)
+
+    def _away(self, source: Source, voice: Voice) -> torch.Tensor:
+        """The voice's vector [S], moved away from the source's speaker: the content tells a little of them.
+
+        An adapter was learned with the vector as it is.
+        """
+        wanted = torch.from_numpy(np.array(voice.vector))
+        if voice.adapter is not None:
+            return wanted
+        mel = log_mel(torch.from_numpy(source.speech)[None]).to(self.device)
+        heard = torch.from_numpy(np.mean(window_vectors(mel, self._models.encoder), 0))
+        heard = torch.nn.functional.normalize(heard, dim=0)
+        return torch.nn.functional.normalize(wanted + _AWAY * (wanted - heard), dim=0)
 
     def resynthesize(self, recording: str | Path | audio.Source) -> Speech:
         """`recording` taken apart to mel and F0 and put together again: what the vocoder alone does."""
