@@ -311,6 +311,16 @@ def test_a_conversion_is_as_long_as_its_source(
     assert len(converted) == len(audio.read((at_16k, 16000)))
 
 
+def test_a_conversion_moves_away_from_who_speaks(studio: Studio, kathleen: list[Path]) -> None:
+    source, voice = conversion.Source.measure(kathleen[0]), studio.voices["tenor-1"]
+    with torch.inference_mode():
+        moved = studio._away(source, voice).numpy()
+    assert np.linalg.norm(moved) == pytest.approx(1)
+    theirs = enroll(studio, kathleen).vector
+    assert moved @ theirs < voice.vector @ theirs - 0.05
+    assert moved @ voice.vector > 0.9
+
+
 def test_a_long_recording_is_converted_in_windows(tiny_studio: Studio, alto: Voice, talk: np.ndarray) -> None:
     pieces = list(tiny_studio.convert_stream((talk, 24000), alto))
     assert sum(len(piece.samples) for piece in pieces) == len(talk)

@@ -263,8 +263,7 @@ class Studio:
         models = self._models
         speaker = self._away(source, voice)[None].to(self.device)
         quality = torch.tensor([_QUALITY], device=self.device)
-        adapter = None if voice.adapter is None else torch.from_numpy(np.array(voice.adapter.offsets))
-        adapter = None if adapter is None else adapter.to(self.device)
+        adapter = voice.adapter and torch.from_numpy(np.array(voice.adapter.offsets)).to(self.device)
         tail = np.zeros(0, np.float32)  # what the window before made of the beginning of this one
         for number, window in enumerate(windows(source)):
             mel = log_mel(torch.from_numpy(window.samples)[None]).to(self.device)
