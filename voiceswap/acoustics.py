@@ -206,5 +206,8 @@ def pitch_statistics(log_f0: np.ndarray) -> tuple[float, float]:
     if len(log_f0) < 10:
         return 150.0, 0.2
     median = float(np.median(log_f0))
+    above = log_f0[np.abs(log_f0 - median - np.log(2)) < 0.3]
+    if len(above) > 0.25 * len(log_f0):  # creaky: half of the frames were taken an octave too low
+        median = float(np.median(above))
     near = log_f0[np.abs(log_f0 - median) < 0.8]
     return float(np.exp(median)), float(np.clip(near.std(), 0.08, 0.45))

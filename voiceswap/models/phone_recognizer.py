@@ -27,12 +27,14 @@ class PhoneRecognizerConfig:
     kernel: int = 15
     expansion: int = 3
     content: int = 192
+    attention: int = 0
+    """Self-attention over 1.4 s to either side after every so many blocks; 0 for none."""
 
 
 SIZES = {
-    "tiny": PhoneRecognizerConfig(channels=32, blocks=2, content=16),
-    "base": PhoneRecognizerConfig(),
-    "large": PhoneRecognizerConfig(channels=512, blocks=12),
+    "tiny": PhoneRecognizerConfig(channels=32, blocks=2, content=16, attention=2),
+    "base": PhoneRecognizerConfig(attention=3),
+    "large": PhoneRecognizerConfig(channels=512, blocks=12, attention=3),
 }
 
 
@@ -51,6 +53,7 @@ class PhoneRecognizer(nn.Module):
             blocks=self.config.blocks,
             kernel=self.config.kernel,
             expansion=self.config.expansion,
+            attention=self.config.attention,
         )
         self.classify = nn.Linear(self.config.content, CLASSES)
 

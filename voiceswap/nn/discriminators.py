@@ -31,7 +31,7 @@ class _Patches(nn.Module):
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.1)
             inner.append(x)
-        return self.leave(x), inner
+        return self.leave(x).float(), inner
 
 
 class WaveDiscriminator(nn.Module):
@@ -39,14 +39,17 @@ class WaveDiscriminator(nn.Module):
 
     RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
 
-    def __init__(self, channels: int = 24) -> None:
+    def __init__(self, channels: int = 32) -> None:
         super().__init__()
         self.parts = nn.ModuleList(_Patches(channels, 5) for _ in self.RESOLUTIONS)
 
-    def forward(self, wave: Tensor) -> Judged:
-        """Logits and activations of every resolution."""
+    def forward(self, wave: Tensor, only: int | None = None) -> Judged:
+        """Logits and activations of every resolution, or of the one numbered `only`."""
         logits, inner = [], []
-        for part, (n_fft, hop) in zip(self.parts, self.RESOLUTIONS, strict=True):
+        for number, (n_fft, hop) in enumerate(self.RESOLUTIONS):
+            if only is not None and number != only:
+                continue
+            part = self.parts[number]
             picture = stft(wave, n_fft, hop).abs().clamp(min=1e-5).pow(0.3).transpose(1, 2)[:, None]
             logit, layers = part(picture)
             logits.append(logit)
@@ -69,7 +72,7 @@ class MelDiscriminator(nn.Module):
 
     def match(self, activations: Tensor, speaker: Tensor) -> Tensor:
         """Logits of the last activations being this speaker's."""
-        return (activations * self.project(speaker)[:, :, None, None]).mean(1, keepdim=True)
+        return (activations.float() * self.project(speaker)[:, :, None, None]).mean(1, keepdim=True)
 
 
 def real_or_fake(real: Judged, fake: Judged) -> Tensor:
@@ -101,5 +104,9 @@ def match_features(real: Judged, fake: Judged) -> Tensor:
     """Relative L1 between inner activations (MelGAN: Kumar et al., 2019)."""
     pairs = zip(real[1], fake[1], strict=True)
     return torch.stack(
-        [(r.detach() - f).abs().mean() / (r.detach().abs().mean() + 1e-3) for r, f in pairs]
+        [
+            (r.detach() - f).abs().mean(dtype=torch.float32)
+            / (r.detach().abs().mean(dtype=torch.float32) + 1e-3)
+            for r, f in pairs
+        ]
     ).mean()

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class _Product(torch.autograd.Function):
@@ -40,12 +41,22 @@ def _forward(self: nn.Linear, x: Tensor) -> Tensor:
     return _Product.apply(x, self.weight, self.bias)
 
 
+def _convolve(self: nn.Conv2d, x: Tensor) -> Tensor:
+    narrow = None if self.bias is None else self.bias.bfloat16()
+    return F.conv2d(x.bfloat16(), self.weight.bfloat16(), narrow, self.stride, self.padding)
+
+
 def use_bfloat16_products(module: nn.Module) -> bool:
-    """Let every Linear of `module` multiply in bfloat16 if it is on a CPU that gains by it; tell whether."""
+    """Let `module` multiply in bfloat16 if it is on a CPU that gains by it; tell whether.
+
+    Its Linears give float32 again; its 2-D convolutions, the discriminators', stay in bfloat16 until the loss.
+    """
     on_cpu = all(parameter.device.type == "cpu" for parameter in module.parameters())
     if not on_cpu or not torch.cpu._is_avx512_bf16_supported():
         return False
     for part in module.modules():
         if type(part) is nn.Linear:
             part.forward = MethodType(_forward, part)  # type: ignore[method-assign]
+        elif type(part) is nn.Conv2d and part.groups == 1:
+            part.forward = MethodType(_convolve, part)  # type: ignore[method-assign]
     return True

@@ -74,7 +74,7 @@ class PhoneRecognizerTask(Task):
         self.log_prior = torch.full((CLASSES,), -float(np.log(CLASSES)))
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """mel [A, T, M], labels [A, T / 2]; ctc_mel [S, T, M], phones [S, P], their counts [S]."""
+        """mel [A, T, M], labels [A, T / 2]; ctc_mel [S, T, M], ctc_labels [S, ceil(T / 2)], phones [S, P], counts."""
         mels, labels = [], []
         frames = self.config.frames
         for utterance in self.aligned.draw(rng, self.config.aligned):
@@ -92,17 +92,20 @@ class PhoneRecognizerTask(Task):
         if self.spoken is None or not self.config.spoken:
             return batch
         spoken: list[np.ndarray] = []
-        phones = []
+        phones, whole_labels = [], []
         for utterance in self.spoken.draw_alike(rng, self.config.spoken):
             tempo = float(rng.uniform(0.9, 1.15))
             heard = perturb(stretch(utterance.mel(), tempo), rng)
             if spoken:
                 heard = babble(heard, spoken[-1], rng)
             spoken.append(mask_patches(heard, rng))
+            whole = frame_labels(utterance) if utterance.item.durations else np.array([_IGNORE])
+            whole_labels.append(whole[np.arange(0, len(heard), 2) * len(whole) // len(heard)])
             ids = np.array(utterance.item.phonemes)
             phones.append(to_class(torch.from_numpy(ids[ids >= FIRST_PHONE])).numpy())
         return batch | {
             "ctc_mel": pad(spoken, -8.0),
+            "ctc_labels": pad(whole_labels, _IGNORE),
             "ctc_frames": torch.tensor([len(mel) for mel in spoken]),
             "phones": pad(phones),
             "phone_counts": torch.tensor([len(p) for p in phones]),
@@ -111,18 +114,15 @@ class PhoneRecognizerTask(Task):
     def losses(self, model: nn.Module, batch: Batch, step: int) -> tuple[dict[str, Tensor], Any]:
         """Cross-entropy of frames, and CTC with the label prior taken off."""
         _, logits = model(batch["mel"].transpose(1, 2))
-        losses = {
-            "frames": F.cross_entropy(
-                logits.float().flatten(0, 1),
-                batch["labels"].flatten(),
-                ignore_index=_IGNORE,
-                label_smoothing=0.05,
-            )
-        }
+        frames, labels = [logits.float().flatten(0, 1)], [batch["labels"].flatten()]
+        losses = {}
         if "ctc_mel" in batch:
             lengths = (batch["ctc_frames"] + 1) // 2
             mask = lengths_to_mask(lengths, (batch["ctc_mel"].shape[1] + 1) // 2)
             _, logits = model(batch["ctc_mel"].transpose(1, 2), mask)
+            # Whole recordings count by their frames too: CTC alone lets the phones of long ones drift in time.
+            frames.append(logits.float().flatten(0, 1))
+            labels.append(batch["ctc_labels"].flatten())
             scores = logits.float().log_softmax(-1)
             with torch.no_grad():
                 mean = ((scores.exp() * mask).sum((0, 1)) / mask.sum()).cpu()
@@ -131,6 +131,9 @@ class PhoneRecognizerTask(Task):
             losses["ctc"] = self.config.ctc * F.ctc_loss(
                 scaled.transpose(0, 1), batch["phones"], lengths, batch["phone_counts"], zero_infinity=True
             )
+        losses["frames"] = F.cross_entropy(
+            torch.cat(frames), torch.cat(labels), ignore_index=_IGNORE, label_smoothing=0.05
+        )
         return losses, None
 
     def state(self) -> dict[str, Tensor]:

@@ -30,6 +30,10 @@ class VocoderTraining:
     frames: int = 72
     adversarial_from: int | None = None
     """The step from which discriminators judge; None for spectral losses alone."""
+    adversarial: float = 1.0
+    """Weight of pleasing the discriminator, once it is on."""
+    features: float = 2.0
+    """Weight of the distance to recordings in the discriminator's activations."""
     weights: tuple[tuple[str, float], ...] = ()
     """(source, share) pairs; by length if empty."""
     imitated: float = 0.0
@@ -86,18 +90,23 @@ class VocoderTask(Task):
         start = self.config.adversarial_from
         if self.critic is None or start is None or step < start:
             return losses, None
+        # One resolution a step, in turn: all of them would cost three times the step and teach little more.
+        only = step % len(self.critic.RESOLUTIONS)
         self.critic.requires_grad_(False)
-        fake = self.critic(made)
+        fake = self.critic(made, only)
         with torch.no_grad():
-            real = self.critic(batch["wave"])
+            real = self.critic(batch["wave"], only)
         self.critic.requires_grad_(True)
-        losses |= {"adversarial": 0.3 * please(fake), "features": 1.0 * match_features(real, fake)}
-        return losses, (batch["wave"], made.detach())
+        losses |= {
+            "adversarial": self.config.adversarial * please(fake),
+            "features": self.config.features * match_features(real, fake),
+        }
+        return losses, (batch["wave"], made.detach(), only)
 
     def critic_losses(self, critic: nn.Module, seen: Any) -> dict[str, Tensor]:
         """Least-squares real-or-fake."""
-        real, fake = seen
-        return {"critic": real_or_fake(critic(real), critic(fake))}
+        real, fake, only = seen
+        return {"critic": real_or_fake(critic(real, only), critic(fake, only))}
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> Report:
