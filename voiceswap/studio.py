@@ -37,7 +37,7 @@ _PITCHES = (-24.0, 24.0)
 _LARGEST_SEED = 2**32 - 1
 _CROSSFADE = 3  # frames over which one window of a conversion gives way to the next: 32 ms
 _AWAY = 0.25  # how far, of the way from the source's speaker to the voice
-_QUALITY = 0.5  # `recording_quality` asked of the decoder: a quiet room. A studio, 1, it paints as noise for some
+_QUALITY = 0.5  # `recording_quality` asked of the decoder: a quiet room; a studio, 1, makes some voices noisy
 
 
 def load(device: str = "auto", *, weights: str | Path | None = None) -> Studio:

@@ -118,7 +118,11 @@ class ConvNeXt(nn.Module):
             for i in range(blocks)
         )
         self.attend = nn.ModuleDict(
-            {str(i): LocalAttention(channels) for i in range(blocks) if attention and i % attention == attention - 1}
+            {
+                str(i): LocalAttention(channels)
+                for i in range(blocks)
+                if attention and i % attention == attention - 1
+            }
         )
         self.norm = nn.LayerNorm(channels)
         self.leave = nn.Linear(channels, outputs)

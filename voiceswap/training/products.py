@@ -49,7 +49,7 @@ def _convolve(self: nn.Conv2d, x: Tensor) -> Tensor:
 def use_bfloat16_products(module: nn.Module) -> bool:
     """Let `module` multiply in bfloat16 if it is on a CPU that gains by it; tell whether.
 
-    Its Linears give float32 again; its 2-D convolutions, the discriminators', stay in bfloat16 until the loss.
+    Its Linears give float32 again; 2-D convolutions, the discriminators', stay in bfloat16 until the loss.
     """
     on_cpu = all(parameter.device.type == "cpu" for parameter in module.parameters())
     if not on_cpu or not torch.cpu._is_avx512_bf16_supported():

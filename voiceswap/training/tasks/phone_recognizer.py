@@ -74,7 +74,10 @@ class PhoneRecognizerTask(Task):
         self.log_prior = torch.full((CLASSES,), -float(np.log(CLASSES)))
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """mel [A, T, M], labels [A, T / 2]; ctc_mel [S, T, M], ctc_labels [S, ceil(T / 2)], phones [S, P], counts."""
+        """mel [A, T, M], labels [A, T / 2]; ctc_mel [S, T, M], ctc_labels [S, ceil(T / 2)], phones [S, P].
+
+        With the counts of frames and phones [S].
+        """
         mels, labels = [], []
         frames = self.config.frames
         for utterance in self.aligned.draw(rng, self.config.aligned):
@@ -120,7 +123,7 @@ class PhoneRecognizerTask(Task):
             lengths = (batch["ctc_frames"] + 1) // 2
             mask = lengths_to_mask(lengths, (batch["ctc_mel"].shape[1] + 1) // 2)
             _, logits = model(batch["ctc_mel"].transpose(1, 2), mask)
-            # Whole recordings count by their frames too: CTC alone lets the phones of long ones drift in time.
+            # Whole recordings count by frames too: CTC alone lets the phones of long ones drift in time.
             frames.append(logits.float().flatten(0, 1))
             labels.append(batch["ctc_labels"].flatten())
             scores = logits.float().log_softmax(-1)

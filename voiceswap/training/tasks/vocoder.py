@@ -91,7 +91,7 @@ class VocoderTask(Task):
         if self.critic is None or start is None or step < start:
             return losses, None
         # One resolution a step, in turn: all of them would cost three times the step and teach little more.
-        only = step % len(self.critic.RESOLUTIONS)
+        only = step % len(WaveDiscriminator.RESOLUTIONS)
         self.critic.requires_grad_(False)
         fake = self.critic(made, only)
         with torch.no_grad():
