@@ -157,5 +157,7 @@ def test_pitch_statistics():
     median, spread = pitch_statistics(log_f0)
     assert median == pytest.approx(180, rel=0.02)
     assert spread == pytest.approx(0.2, rel=0.05)  # octave errors do not count
+    creaky = np.concatenate([rng.normal(np.log(60), 0.05, 550), rng.normal(np.log(120), 0.1, 450)])
+    assert pitch_statistics(creaky)[0] == pytest.approx(120, rel=0.03)  # and not the octave below it
     assert pitch_statistics(np.zeros(3)) == (150.0, 0.2)
     assert 0 < pitch_statistics(np.full(50, 5.0))[1] < 0.1

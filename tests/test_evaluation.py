@@ -107,6 +107,15 @@ def test_a_transposed_melody_agrees_and_an_octave_slip_is_counted_apart() -> Non
     assert slipped["f0_correlation_all"] < 0.9
 
 
+def test_the_spread_of_a_melody_is_in_semitones_and_without_slips() -> None:
+    melody = 150 * 2 ** (3 * np.sin(np.arange(300) / 300 * 20 * np.pi) / 12)
+    melody[:30] = 0
+    assert pitch.spread(melody) == pytest.approx(3 / 2**0.5, rel=0.02)
+    melody[100:105] *= 3
+    assert pitch.spread(melody) == pytest.approx(3 / 2**0.5, rel=0.02)
+    assert np.isnan(pitch.spread(np.zeros(50)))
+
+
 def test_voicing_error_and_melodies_that_cannot_be_compared() -> None:
     voiced, silent = np.full(100, 120.0), np.zeros(100)
     half = np.where(np.arange(100) < 50, 120.0, 0)

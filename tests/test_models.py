@@ -17,7 +17,7 @@ from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.models.vocoder import Vocoder, hold, pulses
-from voiceswap.nn.blocks import ConvNeXt, ConvNeXtBlock, lengths_to_mask
+from voiceswap.nn.blocks import ConvNeXt, ConvNeXtBlock, LocalAttention, lengths_to_mask
 from voiceswap.nn.decoder import Decoder, SpeakerCondition, pitch_features, recording_quality
 from voiceswap.nn.discriminators import (
     MelDiscriminator,
@@ -118,6 +118,11 @@ def test_discriminators_and_their_losses():
     wave = torch.randn(2, 6000) * 0.1
     judged = WaveDiscriminator(channels=4)(wave)
     assert len(judged[0]) == 3
+    torch.manual_seed(0)
+    critic = WaveDiscriminator(channels=4)
+    logits, inner = critic(wave, 1)
+    assert torch.equal(logits[0], critic(wave)[0][1])
+    assert len(inner) == len(critic(wave)[1]) / 3
     assert match_features(judged, judged) == 0
     logits, inner = MelDiscriminator(12, channels=4)(torch.randn(2, 80, 30), torch.randn(2, 12))
     assert [logit.shape[0] for logit in logits] == [2, 2]
@@ -157,6 +162,22 @@ def test_recognizer(frames):
     padded = torch.cat([mel, mel[:, :, -1:].expand(-1, -1, frames % 2), torch.zeros(2, 80, 10)], 2)
     mask = lengths_to_mask(torch.tensor([pairs, pairs]), pairs + 5)
     assert close(model(padded, mask)[1][:, :pairs], model(mel, torch.ones(2, pairs, 1))[1])
+
+
+def test_attention_hears_what_is_near_and_begins_as_the_identity():
+    torch.manual_seed(0)
+    layer = LocalAttention(8, heads=2, reach=5)
+    x = torch.randn(2, 40, 8)
+    assert torch.equal(layer(x), x)
+    torch.nn.init.normal_(layer.answer.weight)
+    other = x.clone()
+    other[:, 20] = torch.randn(8)
+    changed = ((layer(x) - layer(other)).abs().sum((0, 2)) > 1e-4).nonzero().flatten().tolist()
+    assert changed == list(range(15, 26))
+    mask = lengths_to_mask(torch.tensor([40, 30]), 40)
+    cut = layer(x * mask, mask)
+    assert close(cut[1, :30], layer(x[1:, :30])[0])
+    assert not cut[1, 30:].any()
 
 
 def test_classes_of_phonemes():

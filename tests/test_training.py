@@ -25,7 +25,8 @@ from voiceswap.data.features import FeatureStore, Item, padded
 from voiceswap.data.perturb import warp_formants
 from voiceswap.errors import CheckpointError, ConsentError, DataError, OptionError, VoiceFileError
 from voiceswap.models.alignment import forced_durations
-from voiceswap.models.phone_recognizer import CLASSES, to_class
+from voiceswap.models.phone_recognizer import CLASSES, SIZES, PhoneRecognizer, to_class
+from voiceswap.nn.discriminators import WaveDiscriminator, match_features
 from voiceswap.text.phonemes import parse
 from voiceswap.training import presets
 from voiceswap.training.adapt import adapt
@@ -35,7 +36,13 @@ from voiceswap.training.loop import TrainingConfig
 from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.run import align, run, stores
 from voiceswap.training.speakers import SpeakerTable, store_vectors
-from voiceswap.training.tasks.phone_recognizer import collapse, edit_distance, frame_labels
+from voiceswap.training.tasks.phone_recognizer import (
+    PhoneRecognizerTask,
+    PhoneRecognizerTraining,
+    collapse,
+    edit_distance,
+    frame_labels,
+)
 from voiceswap.training.tasks.speaker_encoder import equal_error_rate
 from voiceswap.training.tasks.synthesizer import band_weights, disguised, phone_rate
 from voiceswap.training.tasks.vocoder import spectral_losses
@@ -450,8 +457,38 @@ def test_bfloat16_products_are_those_of_float32(monkeypatch):
         assert one.dtype == other.dtype == torch.float32
         assert not torch.equal(one, other)
         assert (one - other).norm() < 0.02 * one.norm()
+    critic = WaveDiscriminator(channels=8)
+    wave = torch.randn(1, 6000) * 0.1
+    exactly = critic(wave)
+    assert use_bfloat16_products(critic)
+    nearly = critic(wave)
+    assert nearly[0][0].dtype == torch.float32
+    assert nearly[1][0].dtype == torch.bfloat16
+    assert match_features(exactly, nearly) < 0.02
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     assert not use_bfloat16_products(exact)
+
+
+def test_whole_recordings_are_labelled_where_they_are_aligned(data):
+    model = PhoneRecognizer(SIZES["tiny"])
+    task = PhoneRecognizerTask(
+        model, [data / "teacher", data / "people"], PhoneRecognizerTraining(aligned=2, frames=32, spoken=2)
+    )
+    for number, utterance in enumerate(task.spoken.utterances):
+        item = utterance.item
+        each = item.frames // len(item.phonemes)
+        aligned = replace(item, durations=(each,) * len(item.phonemes))
+        task.spoken.utterances[number] = replace(utterance, item=aligned)
+    batch = task.batch(np.random.default_rng(0))
+    labels = batch["ctc_labels"]
+    assert labels.shape == (2, (batch["ctc_mel"].shape[1] + 1) // 2)
+    for row, frames, phones in zip(labels, batch["ctc_frames"], batch["phones"], strict=True):
+        heard = (int(frames) + 1) // 2
+        assert (row[:heard] >= 0).all()
+        assert (row[heard:] == -100).all()  # what is padding teaches nothing
+        order = [int(c) for c in torch.unique_consecutive(row[:heard]) if c]
+        said = [int(c) for c in torch.unique_consecutive(phones) if c]
+        assert order == said[: len(order)]
 
 
 def test_labels_and_rate_of_an_aligned_utterance(data):

@@ -79,6 +79,12 @@ def melody(samples: np.ndarray, source: np.ndarray, sample_rate: int) -> dict[st
     return pitch.compare(pitch.track(source, sample_rate), pitch.track(samples, sample_rate))
 
 
+def liveliness(samples: np.ndarray, sample_rate: int) -> dict[str, float]:
+    """`f0_spread`, that of the sentence in semitones; nothing where hardly anything is voiced."""
+    spread = pitch.spread(pitch.track(samples, sample_rate))
+    return {} if np.isnan(spread) else {"f0_spread": spread}
+
+
 def fidelity(samples: np.ndarray, original: np.ndarray, sample_rate: int) -> dict[str, float]:
     """`pesq` and `mel_distance` against the `original` that was copied."""
     return {

@@ -45,7 +45,7 @@ def judge_recordings(plan: Plan, people: Mapping[str, Vectors], *, track: Track 
         for number, recording in enumerate(person.references):
             samples = read(recording.path)
             heard, scores = judge.understood(samples, SAMPLE_RATE, recording.text)
-            scores |= judge.heard_quality(samples, SAMPLE_RATE)
+            scores |= judge.heard_quality(samples, SAMPLE_RATE) | judge.liveliness(samples, SAMPLE_RATE)
             for encoder in people[person.name]:
                 cosines = {
                     name: people[name][encoder] @ people[person.name][encoder][number] for name in people
@@ -113,7 +113,9 @@ def _judge_item(
         return replace(verdict, scores={**verdict.scores, **scores})
     heard, scores = judge.understood(samples, SAMPLE_RATE, item.text)
     near: dict[str, Vectors] = {"target": people[item.target]} if item.target else {}
-    if item.source:
+    if not item.source:
+        scores |= judge.liveliness(samples, SAMPLE_RATE)
+    else:
         speaker = persons[item.source.speaker]
         others = [n for n, r in enumerate(speaker.references) if r.id != item.source.id]
         near["source"] = {name: vectors[others] for name, vectors in people[speaker.name].items()}

@@ -49,6 +49,18 @@ def compare(f0: np.ndarray, other: np.ndarray) -> dict[str, float]:
     }
 
 
+def spread(f0: np.ndarray) -> float:
+    """Standard deviation of the track [T] about its median, in semitones: how lively a sentence is spoken.
+
+    Frames over 14 semitones away are a tracker's slips and do not count; nan below ten voiced frames.
+    """
+    semitones = 12 * np.log2(f0[f0 > 0])
+    if len(semitones) < 10:
+        return float("nan")
+    apart = semitones - np.median(semitones)
+    return float(np.sqrt(np.square(apart[np.abs(apart) < 14]).mean()))
+
+
 def _pearson(pair: np.ndarray) -> float:
     """Correlation of the rows of [2, T]; nan where one does not move, having no melody to agree with."""
     return float(np.corrcoef(pair)[0, 1]) if (pair.std(axis=1) > 1e-3).all() else float("nan")

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 OURS = "voiceswap"
 FIGURES: dict[str, tuple[str, ...]] = {
-    "builtin": ("character_error_rate", "dnsmos", "distillmos"),
+    "builtin": ("character_error_rate", "f0_spread", "dnsmos", "distillmos"),
     "speak": (
         "character_error_rate",
-        *("ge2e_share", "dvector_share", "ge2e_target", "dvector_target", "dnsmos", "distillmos"),
+        *("ge2e_share", "dvector_share", "ge2e_target", "dvector_target"),
+        *("f0_spread", "dnsmos", "distillmos"),
     ),
     "convert": (
         *("character_error_rate", "character_error_rate_above"),
@@ -53,7 +54,8 @@ FIGURES: dict[str, tuple[str, ...]] = {
     ),
     "references": (
         "character_error_rate",
-        *("ge2e_target", "ge2e_other", "dvector_target", "dvector_other", "dnsmos", "distillmos"),
+        *("ge2e_target", "ge2e_other", "dvector_target", "dvector_other"),
+        *("f0_spread", "dnsmos", "distillmos"),
     ),
     "sources": ("character_error_rate",),
 }

@@ -34,6 +34,7 @@ LABELS = {
     "f0_correlation": "F0 correlation with the source",
     "f0_correlation_all": "the same, octave slips included",
     "f0_slips": "octave slips, % of voiced frames",
+    "f0_spread": "spread of F0 within a sentence, semitones",
     "voicing_error": "voicing error, %",
     "pesq": "PESQ, wide band",
     "mel_distance": "mel distance, dB",
