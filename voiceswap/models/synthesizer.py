@@ -20,6 +20,7 @@ from voiceswap.text.phonemes import INVENTORY
 _LONGER = 1.2  # times the duration: what a listener takes for emphasis by a reader
 _HIGHER = 3.0  # semitones
 _LOUDER = 0.35  # log magnitude: 3 dB
+_LIVELY = 1.2  # a predicted melody is a mean of possible ones, and flatter than each of them by this much
 DEFAULT_RATE = 13.0
 """Phones a second of ordinary reading."""
 
@@ -169,7 +170,7 @@ class Synthesizer(nn.Module):
         swell = None if emphasis is None else _swell(emphasis, durations, frames)
         if f0 is None:
             shape, voicing = self.melody(spread, condition)
-            hertz = f0_median * 2 ** (pitch / 12) * torch.exp(shape.clamp(-3.5, 3.5) * f0_spread)
+            hertz = f0_median * 2 ** (pitch / 12) * torch.exp((_LIVELY * shape).clamp(-3.5, 3.5) * f0_spread)
             if swell is not None:
                 hertz = hertz * 2 ** (_HIGHER / 12 * swell)
             f0 = torch.where(voicing > 0, hertz, torch.zeros_like(hertz))[0]
