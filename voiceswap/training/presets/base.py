@@ -54,8 +54,8 @@ _CONVERTED = (
 PRESETS = {
     "vocoder": Preset(
         vocoder.SIZES["base"],
-        VocoderTraining(weights=_VOCODER),
-        TrainingConfig(steps=30_000, learning_rate=1e-3, ema=0.998),
+        VocoderTraining(weights=_VOCODER, adversarial_from=26_000),
+        TrainingConfig(steps=32_000, learning_rate=1e-3, ema=0.998),
     ),
     "phone-recognizer": Preset(
         phone_recognizer.SIZES["base"],
