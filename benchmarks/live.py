@@ -90,7 +90,9 @@ def main() -> None:
         print(f"{path.stem:32} {voice.name:10}", *(f"{value:6.3f}" for value in row), flush=True)
     spent = np.concatenate([seconds for _, seconds in rows])
     means = np.mean([row for row, _ in rows], 0)
-    print(f"delay {1e3 * DELAY:.0f} ms, with computing {1e3 * (DELAY + np.percentile(spent, 95)):.0f} ms (95 %)")
+    print(
+        f"delay {1e3 * DELAY:.0f} ms, with computing {1e3 * (DELAY + np.percentile(spent, 95)):.0f} ms (95 %)"
+    )
     p50, p95 = np.percentile(spent, [50, 95]) * 1e3
     print(f"a hop of {1e3 * BUDGET:.0f} ms takes {p50:.0f} ms (median), {p95:.0f} ms (95 %), one thread")
     print(f"hops in time {100 * np.mean(spent < BUDGET):.1f} %; times real time {BUDGET / spent.mean():.1f}")

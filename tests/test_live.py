@@ -40,7 +40,9 @@ def blocks(samples: np.ndarray, size: int = 480) -> Iterator[np.ndarray]:
         yield samples[start : start + size]
 
 
-def converted(studio: Studio, samples: np.ndarray, voice: Voice, size: int = 480, **options: object) -> np.ndarray:
+def converted(
+    studio: Studio, samples: np.ndarray, voice: Voice, size: int = 480, **options: object
+) -> np.ndarray:
     made = studio.stream_convert(blocks(samples, size), voice, **options)  # type: ignore[arg-type]
     return np.concatenate([piece.samples for piece in made])
 
@@ -55,7 +57,9 @@ def test_a_stream_comes_out_as_long_as_it_went_in(tiny_studio: Studio, alto: Voi
         assert len(converted(tiny_studio, talk[:rate], alto, sample_rate=rate)) == pytest.approx(24000, abs=1)
 
 
-def test_the_size_of_the_blocks_makes_no_difference(tiny_studio: Studio, alto: Voice, talk: np.ndarray) -> None:
+def test_the_size_of_the_blocks_makes_no_difference(
+    tiny_studio: Studio, alto: Voice, talk: np.ndarray
+) -> None:
     samples = talk[:24000]
     whole = converted(tiny_studio, samples, alto, size=len(samples))
     np.testing.assert_array_equal(converted(tiny_studio, samples, alto, size=777), whole)

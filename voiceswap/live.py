@@ -27,17 +27,20 @@ AHEAD = 12  # frames heard beyond them: 128 ms
 DELAY = (HOP + AHEAD) * ACOUSTICS.hop / ACOUSTICS.sample_rate
 """Seconds from a sample's coming to its going, beside the time of computing."""
 
-_CONTEXT = 80  # frames before the hop that recognizer and converter are given: 0.85 s, further they hear little
+_CONTEXT = (
+    80  # frames before the hop that recognizer and converter are given: 0.85 s, further they hear little
+)
 _RENDERED = 20  # of them, those that the vocoder is given
 _CROSSFADE = 3  # frames over which a window's look-ahead gives way to the next window: 32 ms
 _HEARD = 6 * ACOUSTICS.sample_rate  # samples that tell who speaks: more would take too long at once
 _STREAM = (np.zeros(0, np.float32), ACOUSTICS.sample_rate)  # the recording of a Source that has none
-_KEPT = 20.0  # seconds of the stream that level and speaker are measured on
+_KEPT = 20 * ACOUSTICS.sample_rate  # samples of the stream that level and speaker are measured on
 _VOICED = 11250  # voiced frames that the range is measured on: 2 minutes
-_FIRST = 5  # voiced frames from which on there is a melody
-_GROWTH = 1.25  # voiced frames between one measurement and the next, and at most:
-_RARELY = 1000
-_PRIOR = 47.0  # voiced frames, half a second, that the measurements have to outweigh
+_FIRST = 5  # voiced frames from which on something is known
+_GROWTH, _RARELY = 1.25, 1000  # measured anew after a quarter more voiced frames, or so many
+_PRIOR = 100.0  # voiced frames, about a second, that level and spread have to outweigh
+_FAINT = 0.05  # of the loud: voiced frames below are noise, and tell nothing
+_MUTE = 0.0016  # RMS, at the models' level, below which nothing is voiced: 36 dB below the loud
 
 
 class Listener:
@@ -46,29 +49,32 @@ class Listener:
     def __init__(self) -> None:
         self.source = Source(_STREAM, 1.0, 150.0, 0.2, np.zeros(0, np.float32))
         self._samples = np.zeros(0, np.float32)
-        self._log_f0 = np.zeros(0)
-        self._due = float(_FIRST)
-        self._voiced = 0
+        self._voiced = np.zeros((2, 0))  # ln F0 and level of voiced frames
+        self._due, self._loud = float(_FIRST), 0.0
 
-    def hear(self, samples: NDArray[np.float32], f0: NDArray[np.float32], ahead: NDArray[np.float32]) -> bool:
-        """Whether the source is another now, after new `samples` [N] and the `f0` [T] of a hop.
+    def hear(self, samples: NDArray[np.float32], f0: NDArray[np.float32], level: NDArray[np.float32]) -> bool:
+        """Whether the source is another now, after new `samples` [N] and the F0 and RMS [T] from the hop on.
 
-        The F0 `ahead` of the hop may still change, and only counts at the beginning.
+        What lies beyond the hop may still change, and only counts this time.
         """
-        self._samples = np.concatenate([self._samples, samples])[-round(_KEPT * ACOUSTICS.sample_rate) :]
-        self._log_f0 = np.concatenate([self._log_f0, np.log(f0[f0 > 0])])[-_VOICED:]
-        self._voiced += int((f0 > 0).sum())
-        known = np.concatenate([self._log_f0, np.log(ahead[ahead > 0])])
-        count = self._voiced + len(known) - len(self._log_f0)
+        self._samples = np.concatenate([self._samples, samples])[-_KEPT:]
+        voiced = np.stack([np.log(np.maximum(f0, 1.0)), level])
+        known = np.concatenate([self._voiced, voiced[:, f0 > 0]], 1)
+        self._voiced = np.concatenate([self._voiced, voiced[:, :HOP][:, f0[:HOP] > 0]], 1)[:, -_VOICED:]
         speech = audio.only_speech(self._samples)
-        if count < self._due or not len(speech):
+        if not known.size or not len(speech):
             return False
-        self._due = min(_GROWTH * count, count + _RARELY)
+        loud = float(np.percentile(known[1], 95))
+        log_f0 = known[0, known[1] > loud * _FAINT]  # a voice that is found in noise is none
+        count = len(log_f0)
+        if count < _FIRST or (count < self._due and loud < 2 * self._loud):
+            return False
+        self._due, self._loud = min(_GROWTH * count, count + _RARELY), loud
         share = count / (count + _PRIOR)
         peak = int(np.abs(speech).argmax())
         gain = float((audio.level(speech)[peak] / speech[peak]) ** share)
-        median, spread = pitch_statistics(known)
-        median = median if len(known) >= 10 else float(np.exp(np.median(known)))
+        median, spread = pitch_statistics(log_f0)
+        median = median if count >= 10 else float(np.exp(np.median(log_f0)))
         spread = 0.2 ** (1 - share) * spread**share
         recent = speech[-_HEARD:] if count > _PRIOR else speech[:0]  # who it is takes some time to tell
         self.source = Source(_STREAM, gain, median, spread, (recent * gain).astype(np.float32))
@@ -130,12 +136,14 @@ class Live:
         hop, before = ACOUSTICS.hop, self._before
         samples = self._buffer[: (before + HOP + AHEAD) * hop]
         heard_f0 = f0_track(samples)
-        if self._listener is not None and self._listener.hear(
-            samples[-HOP * hop if before else 0 :], heard_f0[before : before + HOP], heard_f0[before + HOP :]
-        ):
+        power = np.pad(np.square(samples).reshape(-1, hop).mean(1), 1)
+        level = np.sqrt((power[1:] + power[:-1]) / 2)
+        new = samples[-HOP * hop :] if before else samples
+        if self._listener is not None and self._listener.hear(new, heard_f0[before:], level[before:]):
             self._source = self._listener.source
             self._vector = self._speaker(self._source)[None].to(self._device)
         mel = log_mel(torch.from_numpy(samples * self._source.gain)[None])
+        heard_f0 = np.where(level * self._source.gain > _MUTE, heard_f0, 0.0).astype(np.float32)
         f0 = self._source.move(heard_f0, self._voice, self._pitch)[None]
         low = max(0, before - _RENDERED)
         wave = self._rendered(self._converted(mel, f0)[:, :, low:], hold(f0)[:, low:], before - low)
