@@ -112,9 +112,9 @@ def test_what_is_heard_later_does_not_change_what_was_given_out(
 
 
 def test_it_sounds_as_the_conversion_of_the_recording(studio: Studio, kathleen: list[Path]) -> None:
-    samples, voice = audio.read(kathleen[0]), studio.voices["tenor-1"]
-    whole = studio.convert(kathleen[0], voice).samples
-    made = converted(studio, samples, voice, source=kathleen[0])
+    samples, voice = audio.read(kathleen[0])[:54000], studio.voices["tenor-1"]
+    whole = studio.convert((samples, 24000), voice).samples
+    made = converted(studio, samples, voice, source=(samples, 24000))
     assert len(made) == len(whole)
     agreed = compare(f0_track(made), f0_track(whole))
     assert agreed["f0_correlation"] > 0.9
@@ -128,16 +128,16 @@ def test_it_sounds_as_the_conversion_of_the_recording(studio: Studio, kathleen: 
 
 
 def test_silence_gives_silence_and_speech_after_it_is_heard(studio: Studio, kathleen: list[Path]) -> None:
-    samples, voice = audio.read(kathleen[0])[:36000], studio.voices["alto-1"]
-    quiet = np.zeros(36000, np.float32)
+    samples, voice = audio.read(kathleen[0])[:24000], studio.voices["alto-1"]
+    quiet = np.zeros(24000, np.float32)
     made = converted(studio, np.concatenate([quiet, samples]), voice)
     assert np.isfinite(made).all()
-    assert np.abs(made[:30000]).max() < 0.01
-    assert np.abs(made[36000:]).max() > 0.1
+    assert np.abs(made[:20000]).max() < 0.01
+    assert np.abs(made[24000:]).max() > 0.1
 
 
 def test_how_loud_the_microphone_is_makes_little_difference(studio: Studio, kathleen: list[Path]) -> None:
-    samples, voice = audio.read(kathleen[0]), studio.voices["alto-1"]
+    samples, voice = audio.read(kathleen[0])[:48000], studio.voices["alto-1"]
     loud, faint = (converted(studio, samples * gain, voice)[24000:] for gain in (1.0, 0.1))
     assert np.sqrt(np.mean(faint**2)) == pytest.approx(np.sqrt(np.mean(loud**2)), rel=0.4)
 

@@ -1,13 +1,12 @@
-"""Conversion while someone speaks: a window that slides over the stream, of which the newest sure part is kept.
+"""Conversion while someone speaks: a window slides over the stream, N samples.
 
-Every hop, a window of what was heard last goes through the models once more. Its last frames, the look-ahead,
-only serve as context: they are given out by the next window, which has heard what comes after them. N samples.
+Every hop, what was heard last goes through the models once more. The window's last frames, the look-ahead,
+serve as context alone: they are given out by the next windows, which have heard what comes after them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,10 +24,10 @@ from voiceswap.voice import Voice
 HOP = 6  # frames given out at once: 64 ms; even, as the recognizer takes frames in pairs
 AHEAD = 12  # frames heard beyond them: 128 ms
 DELAY = (HOP + AHEAD) * ACOUSTICS.hop / ACOUSTICS.sample_rate
-"""Seconds from a sample's coming to its going, beside the time of computing."""
+"""Seconds from the coming of a piece's first sample to its going, without the time that computing takes."""
 
 _CONTEXT = (
-    80  # frames before the hop that recognizer and converter are given: 0.85 s, further they hear little
+    80  # frames before the hop that are heard again, even too: more brings nothing (benchmarks/live.py)
 )
 _RENDERED = 20  # of them, those that the vocoder is given
 _CROSSFADE = 3  # frames over which a window's look-ahead gives way to the next window: 32 ms
@@ -38,7 +37,7 @@ _KEPT = 20 * ACOUSTICS.sample_rate  # samples of the stream that level and speak
 _VOICED = 11250  # voiced frames that the range is measured on: 2 minutes
 _FIRST = 5  # voiced frames from which on something is known
 _GROWTH, _RARELY = 1.25, 1000  # measured anew after a quarter more voiced frames, or so many
-_PRIOR = 100.0  # voiced frames, about a second, that level and spread have to outweigh
+_LEVELED, _RANGED = 30.0, 100.0  # voiced frames that the measured level and spread have to outweigh
 _FAINT = 0.05  # of the loud: voiced frames below are noise, and tell nothing
 _MUTE = 0.0016  # RMS, at the models' level, below which nothing is voiced: 36 dB below the loud
 
@@ -61,22 +60,23 @@ class Listener:
         voiced = np.stack([np.log(np.maximum(f0, 1.0)), level])
         known = np.concatenate([self._voiced, voiced[:, f0 > 0]], 1)
         self._voiced = np.concatenate([self._voiced, voiced[:, :HOP][:, f0[:HOP] > 0]], 1)[:, -_VOICED:]
-        speech = audio.only_speech(self._samples)
-        if not known.size or not len(speech):
+        if not known.size:
             return False
         loud = float(np.percentile(known[1], 95))
         log_f0 = known[0, known[1] > loud * _FAINT]  # a voice that is found in noise is none
         count = len(log_f0)
         if count < _FIRST or (count < self._due and loud < 2 * self._loud):
             return False
+        speech = audio.only_speech(self._samples)
+        if not len(speech):
+            return False
         self._due, self._loud = min(_GROWTH * count, count + _RARELY), loud
-        share = count / (count + _PRIOR)
         peak = int(np.abs(speech).argmax())
-        gain = float((audio.level(speech)[peak] / speech[peak]) ** share)
+        gain = float((audio.level(speech)[peak] / speech[peak]) ** (count / (count + _LEVELED)))
         median, spread = pitch_statistics(log_f0)
-        median = median if count >= 10 else float(np.exp(np.median(log_f0)))
-        spread = 0.2 ** (1 - share) * spread**share
-        recent = speech[-_HEARD:] if count > _PRIOR else speech[:0]  # who it is takes some time to tell
+        median = median if count >= 10 else float(np.exp(np.median(log_f0)))  # better than anybody's
+        spread = float(np.exp(np.log([0.2, spread]) @ [_RANGED, count] / (_RANGED + count)))
+        recent = speech[-_HEARD:] if count > _RANGED else speech[:0]  # who it is takes some time to tell
         self.source = Source(_STREAM, gain, median, spread, (recent * gain).astype(np.float32))
         return True
 
@@ -116,7 +116,7 @@ class Live:
 
     @torch.inference_mode()
     def convert(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Pieces of `HOP` frames, the last one shorter, of `blocks` [N] at 24 kHz; as long as they together."""
+        """Pieces of `HOP` frames, the last one shorter, of `blocks` [N] at 24 kHz; in all as long as they."""
         hop = ACOUSTICS.hop
         waiting = 0
         for block in blocks:
@@ -143,6 +143,7 @@ class Live:
             self._source = self._listener.source
             self._vector = self._speaker(self._source)[None].to(self._device)
         mel = log_mel(torch.from_numpy(samples * self._source.gain)[None])
+        # Noise alone may look voiced to the tracker, which knows how loud the window is, not the voice.
         heard_f0 = np.where(level * self._source.gain > _MUTE, heard_f0, 0.0).astype(np.float32)
         f0 = self._source.move(heard_f0, self._voice, self._pitch)[None]
         low = max(0, before - _RENDERED)
@@ -173,6 +174,7 @@ class Live:
         fresh = torch.randn(1, pulse.shape[1] - self._noise.shape[1], generator=self._generator)
         self._noise = torch.cat([self._noise, fresh], 1)
         wave = self._vocoder(*(x.to(self._device) for x in (mel, f0, self._noise, pulse)))[0]
+        # The phase at the next hop's beginning: what `pulses` sums up to there.
         spent = f0[0, before : before + HOP + 1].double()
         turns = (spent[:-1] * hop + spent.diff() * (hop - 1) / 2).sum() / ACOUSTICS.sample_rate
         self._turn = float((self._turn + turns) % 1)

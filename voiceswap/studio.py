@@ -270,10 +270,11 @@ class Studio:
     ) -> Iterator[Speech]:
         """What a microphone gives, `blocks` [N] of any length at `sample_rate` Hz, said by `voice` meanwhile.
 
-        Pieces of 85 ms, together as long as the blocks; the last ones come when the blocks end. A sample goes
-        out `live.DELAY` (0.19 s) and the computing of a piece after it came, and at other rates than 24 kHz
-        what `audio.stream` holds back. Level, range and speaker of the source are measured on the way, or
-        beforehand on a recording, `source`. Errors as `convert`, those of a block when it comes.
+        Pieces of 64 ms, together as long as the blocks; the last ones come when the blocks end. A piece goes
+        out `live.DELAY` (0.19 s) after its first sample came, and computing takes some 0.03 s; at other rates
+        than 24 kHz `audio.stream` holds back 0.02 to 0.04 s more. Level, range and speaker of the source are
+        measured on the way, or beforehand on a recording, `source`. Errors as `convert`: AudioError for a
+        block that is not [N], finite and in -1…1 (or signed integers) when it comes, the others at once.
         """
         _check_range("pitch", pitch, _PITCHES)
         _check_voice(voice, "convert", self._space)
