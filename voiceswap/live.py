@@ -27,7 +27,7 @@ DELAY = (HOP + AHEAD) * ACOUSTICS.hop / ACOUSTICS.sample_rate
 """Seconds from the coming of a piece's first sample to its going, without the time that computing takes."""
 
 _CONTEXT = (
-    80  # frames before the hop that are heard again, even too: more brings nothing (benchmarks/live.py)
+    80  # frames before the hop that are heard again, even too: more brings next to nothing
 )
 _RENDERED = 20  # of them, those that the vocoder is given
 _CROSSFADE = 3  # frames over which a window's look-ahead gives way to the next window: 32 ms
