@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from numbers import Integral, Real
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from voiceswap import audio, checkpoint
 from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track, log_mel
 from voiceswap.conversion import Source, windows
 from voiceswap.enrollment import measure, window_vectors
 from voiceswap.errors import AudioError, CheckpointError, ConsentError, OptionError, VoiceFileError
+from voiceswap.live import Live
 from voiceswap.models.converter import loudness_of
 from voiceswap.prosody import Prosody, prosody_of
 from voiceswap.provenance import Consent, Provenance
@@ -258,6 +259,40 @@ class Studio:
         source = Source.measure(recording)
         return self._converted(source, voice, float(pitch))
 
+    def stream_convert(
+        self,
+        blocks: Iterable[ArrayLike],
+        voice: Voice,
+        *,
+        sample_rate: int = ACOUSTICS.sample_rate,
+        source: str | Path | audio.Source | None = None,
+        pitch: float = 0.0,
+    ) -> Iterator[Speech]:
+        """What a microphone gives, `blocks` [N] of any length at `sample_rate` Hz, said by `voice` meanwhile.
+
+        Pieces of 64 ms, together as long as the blocks; the last ones come when the blocks end. A piece goes
+        out `live.DELAY` (0.19 s) after its first sample came, and computing takes some 0.03 s; at other rates
+        than 24 kHz `audio.stream` holds back 0.02 to 0.04 s more. Level, range and speaker of the source are
+        measured on the way, or beforehand on a recording, `source`. Errors as `convert`: AudioError for a
+        block that is not [N], finite and in -1…1 (or signed integers) when it comes, the others at once.
+        """
+        _check_range("pitch", pitch, _PITCHES)
+        _check_voice(voice, "convert", self._space)
+        models = self._models
+        _check_adapter(voice, models.converter)
+        live = Live(
+            models.recognizer,
+            models.converter,
+            models.vocoder,
+            voice,
+            speaker=lambda heard: self._away(heard, voice),
+            quality=_QUALITY,
+            pitch=float(pitch),
+            source=None if source is None else Source.measure(source),
+        )
+        given = audio.stream(blocks, sample_rate)
+        return (self._speech(piece, "convert", voice) for piece in live.convert(given))
+
     @torch.inference_mode()
     def _converted(self, source: Source, voice: Voice, pitch: float) -> Iterator[Speech]:
         models = self._models
@@ -281,13 +316,14 @@ class Studio:
             tail = samples[window.length :][: _CROSSFADE * ACOUSTICS.hop]
             yield self._speech(samples[: window.length], "convert", voice)
 
+    @torch.inference_mode()
     def _away(self, source: Source, voice: Voice) -> torch.Tensor:
         """The voice's vector [S], moved away from the source's speaker: the content tells a little of them.
 
-        An adapter was learned with the vector as it is.
+        An adapter was learned with the vector as it is, and of a stream that begins nobody is known yet.
         """
         wanted = torch.from_numpy(np.array(voice.vector))
-        if voice.adapter is not None:
+        if voice.adapter is not None or not len(source.speech):
             return wanted
         mel = log_mel(torch.from_numpy(source.speech)[None]).to(self.device)
         heard = torch.from_numpy(np.mean(window_vectors(mel, self._models.encoder), 0))

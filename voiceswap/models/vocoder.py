@@ -52,15 +52,15 @@ def hold(f0: Tensor) -> Tensor:
     return torch.where(held > 0, held, torch.full_like(held, _UNVOICED_HZ))
 
 
-def pulses(f0: Tensor) -> Tensor:
+def pulses(f0: Tensor, turn: float = 0.0) -> Tensor:
     """Band-limited pulse train [B, (T - 1) * hop] of `hold`'s F0 [B, T] in Hz: harmonics below 11 kHz.
 
-    They are summed in closed form (Dirichlet's kernel), with continuous phase.
+    They are summed in closed form (Dirichlet's kernel), with continuous phase from `turn`, in turns, on.
     """
     samples = (f0.shape[1] - 1) * ACOUSTICS.hop
     hz = F.interpolate(f0[:, None], size=samples + 1, mode="linear", align_corners=True)[:, 0, :samples]
-    turn = torch.cumsum(hz.double() / ACOUSTICS.sample_rate, 1)
-    theta = ((turn - turn.floor()) * (2 * torch.pi)).to(f0.dtype)
+    turns = turn + torch.cumsum(hz.double() / ACOUSTICS.sample_rate, 1)
+    theta = ((turns - turns.floor()) * (2 * torch.pi)).to(f0.dtype)
     harmonics = torch.floor(11000.0 / hz)
     half = torch.sin(theta / 2)
     train = torch.where(
