@@ -26,9 +26,7 @@ AHEAD = 12  # frames heard beyond them: 128 ms
 DELAY = (HOP + AHEAD) * ACOUSTICS.hop / ACOUSTICS.sample_rate
 """Seconds from the coming of a piece's first sample to its going, without the time that computing takes."""
 
-_CONTEXT = (
-    80  # frames before the hop that are heard again, even too: more brings next to nothing
-)
+_CONTEXT = 80  # frames before the hop that are heard again, even too: more brings next to nothing
 _RENDERED = 20  # of them, those that the vocoder is given
 _CROSSFADE = 3  # frames over which a window's look-ahead gives way to the next window: 32 ms
 _HEARD = 6 * ACOUSTICS.sample_rate  # samples that tell who speaks: more would take too long at once
