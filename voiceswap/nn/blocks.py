@@ -75,10 +75,9 @@ class LocalAttention(nn.Module):
         batch, frames, channels = x.shape
         parts = self.ask(self.norm(x)).view(batch, frames, 3, self.heads, channels // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
-        place = torch.arange(frames, device=x.device)
-        apart = place[None] - place[:, None]
-        bias = self.distance[:, apart.clamp(-self.reach, self.reach) + self.reach]
-        bias = bias.masked_fill(apart.abs() > self.reach, -1e4)[None]
+        # Row i of the biases is the table moved by i places: windows of it, padded where nothing is heard.
+        beyond = frames - 1 - self.reach
+        bias = F.pad(self.distance, (beyond, beyond), value=-1e4).unfold(1, frames, 1).flip(1)[None]
         if mask is not None:
             bias = bias + (mask.transpose(1, 2)[:, None] - 1) * 1e4
         heard = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
