@@ -215,6 +215,8 @@ def test_page_refuses_what_it_cannot_show(tmp_path: Path, corpus: Path, report: 
     out = tmp_path / "out"
     with pytest.raises(OptionError, match="drawn 0"):
         write(report, corpus, out, drawn=0)
+    with pytest.raises(OptionError, match="taken"):
+        write(report, corpus, out, others={"voiceswap": tmp_path / "hal"})
     with pytest.raises(DataError, match="nowhere"):
         write(report, corpus, out, others={"hal": tmp_path / "nowhere"})
     with pytest.raises(DataError, match="no recordings by voiceswap"):
@@ -249,8 +251,26 @@ def test_the_command_makes_the_page_of_a_report_that_is_there(
     assert cli.main(["evaluate", *place, "--page-only", "--other", f"hal={tmp_path / 'hal'}"]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'out' / 'page.html'}\n"
     assert cli.main(["evaluate", *place, "--page", "--others-only"]) == 2
+    assert "leave out" in capsys.readouterr().err
     assert cli.main(["evaluate", "--corpus", str(corpus), "--out", str(tmp_path), "--page-only"]) == 2
     assert "Measure first" in capsys.readouterr().err
+
+
+def test_the_command_makes_the_page_of_what_it_measured(
+    tmp_path: Path,
+    corpus: Path,
+    report: Report,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("voiceswap.cli_training.load_studio", lambda device, weights: None)
+    monkeypatch.setattr("voiceswap.evaluation.report.evaluate", lambda *given, **options: report)
+    place = ["--corpus", str(corpus), "--out", str(tmp_path / "out")]
+    assert cli.main(["evaluate", *place]) == 0
+    assert not (tmp_path / "out" / "page.html").exists()
+    assert cli.main(["evaluate", *place, "--page"]) == 0
+    assert capsys.readouterr().out.endswith(f"{tmp_path / 'out' / 'page.html'}\n")
+    assert (tmp_path / "out" / "page.html").exists()
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from voiceswap.evaluation.extras import require
 from voiceswap.evaluation.judge import Verdict, recording_in
 from voiceswap.evaluation.measure import RECORDINGS
 from voiceswap.evaluation.protocol import TASKS, Recording, read_manifest
-from voiceswap.evaluation.report import OURS, Report
+from voiceswap.evaluation.report import OURS, Report, check_names
 
 LIMIT = 5_000_000
 """Bytes that a page has at most."""
@@ -79,7 +79,8 @@ article { border-top: 1px solid var(--line); margin-top: 1.5rem }
 figure { margin: 0; padding: .5rem .75rem; border: 1px solid var(--line); flex: 0 1 21rem; min-width: 0 }
 figure.made { border: 2px solid var(--mine) }
 audio { width: 100% } img { display: block; max-width: 100%; height: 80px }
-table, .why { color: var(--faint); font-size: .875rem } th { font-weight: normal; text-align: left }
+table, .why { color: var(--faint); font-size: .875rem }
+th { font-weight: normal; text-align: left; padding-right: .5rem }
 """
 
 
@@ -109,10 +110,11 @@ def write(
     `report` is what `evaluate` measured on `corpus` and generated into `out`; `others` are the folders of the
     systems that are to be heard beside. Of each task `drawn` items are drawn, fewer until the page is small
     enough, and the worst by `WORST` are added. Raises `DataError` where a recording is missing or a page
-    cannot be so small, `OptionError` for a `drawn` below 1, `MissingExtraError` without Pillow.
+    cannot be so small, `OptionError` for a `drawn` below 1 or a name that is taken, `MissingExtraError` without Pillow.
     """
     if drawn < 1:
         raise OptionError(f"drawn {drawn}", "a page holds one item of each task or more", "Pass 1 or more")
+    check_names(others or ())
     if not any(verdict.system == OURS for verdict in report.verdicts):
         raise DataError(str(out), f"its report has no recordings by {OURS}", "Measure without --others-only")
     recordings = {r.id: r for r in read_manifest(corpus, split=report.settings["split"])}
@@ -147,7 +149,10 @@ def choose(report: Report, task: str, drawn: int) -> list[tuple[Verdict, str]]:
     for verdict in (ours[i] for i in rng.permutation(len(ours))):
         in_turn.append((turns[_voice(report, verdict)], verdict))
         turns[_voice(report, verdict)] += 1
-    chosen = {v.id: (v, ["drawn by chance"]) for _, v in sorted(in_turn, key=lambda pair: pair[0])[:drawn]}
+    chosen = {
+        v.id: (v, ["one of those drawn by chance"])
+        for _, v in sorted(in_turn, key=lambda pair: pair[0])[:drawn]
+    }
     for name in WORST:
         for verdict, value in report.worst(task, name, count=1):
             reason = f"the worst of {len(ours)} by {tables.LABELS[name]} ({tables.written(name, value)})"
@@ -212,9 +217,10 @@ class _Page:
             "through the voices and without regard to their figures; the worst by character error rate and "
             "by DNSMOS are there as well, and say so. “Heard” is what Whisper tiny.en understood. Pictures "
             "are mel spectra from 0 to 8 kHz; what is loud stands out from the page.",
-            f"Recordings: {escape('; '.join(sorted(credits))) or 'none'}. They are re-encoded, those of the "
-            f"targets cut to {REFERENCE_SECONDS:.0f} s. Nobody may try to find out who the people are.",
-            f"Made on {date.today().isoformat()} by voiceswap {__version__} of what was measured by "
+            f"Recordings: {escape('; '.join(sorted(credits))) or 'none'}. They are re-encoded; those of "
+            f"targets are cut to {REFERENCE_SECONDS:.0f} s and were judged whole. Nobody may try to find out who "
+            "the people are.",
+            f"Made on {date.today().isoformat()} by voiceswap {__version__} from what was measured with "
             f"<code>{escape(shlex.join(command))}</code>",
         )
         return "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)

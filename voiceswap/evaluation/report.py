@@ -179,6 +179,15 @@ def figures_of(verdicts: Sequence[Verdict]) -> list[Figure]:
     ]
 
 
+def check_names(others: Iterable[str]) -> None:
+    """Raises `OptionError` where another system has a name that a report has for itself."""
+    reserved = {RECORDINGS, OURS} & set(others)
+    if reserved:
+        raise OptionError(
+            f"a system named {reserved.pop()!r}", "that name is taken by the report", "Choose another"
+        )
+
+
 def _encoders() -> tuple[list[str], list[str]]:
     """The speaker encoders that are installed, and a note for the second one where it is not."""
     try:
@@ -216,11 +225,7 @@ def evaluate(
     `MissingExtraError` where a judge is not installed, `DataError` for a corpus or a folder that cannot be
     used, `OptionError` for a `count` below 1 or a speaker that is not in the corpus.
     """
-    reserved = {RECORDINGS, OURS} & set(others or {})
-    if reserved:
-        raise OptionError(
-            f"a system named {reserved.pop()!r}", "that name is taken by the report", "Choose another"
-        )
+    check_names(others or ())
     plan = protocol.plan(corpus, count=count, seed=seed, speakers=speakers, split=split)
     encoders, notes = _encoders()
     notes += [f"{name}: too little speech to enroll and compare" for name in plan.skipped]
