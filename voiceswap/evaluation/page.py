@@ -110,7 +110,8 @@ def write(
     `report` is what `evaluate` measured on `corpus` and generated into `out`; `others` are the folders of the
     systems that are to be heard beside. Of each task `drawn` items are drawn, fewer until the page is small
     enough, and the worst by `WORST` are added. Raises `DataError` where a recording is missing or a page
-    cannot be so small, `OptionError` for a `drawn` below 1 or a name that is taken, `MissingExtraError` without Pillow.
+    cannot be so small, `OptionError` for a `drawn` below 1 or a name that is taken,
+    `MissingExtraError` without Pillow.
     """
     if drawn < 1:
         raise OptionError(f"drawn {drawn}", "a page holds one item of each task or more", "Pass 1 or more")
@@ -218,8 +219,8 @@ class _Page:
             "by DNSMOS are there as well, and say so. “Heard” is what Whisper tiny.en understood. Pictures "
             "are mel spectra from 0 to 8 kHz; what is loud stands out from the page.",
             f"Recordings: {escape('; '.join(sorted(credits))) or 'none'}. They are re-encoded; those of "
-            f"targets are cut to {REFERENCE_SECONDS:.0f} s and were judged whole. Nobody may try to find out who "
-            "the people are.",
+            f"targets are cut to {REFERENCE_SECONDS:.0f} s and were judged whole. Nobody may try to find "
+            "out who the people are.",
             f"Made on {date.today().isoformat()} by voiceswap {__version__} from what was measured with "
             f"<code>{escape(shlex.join(command))}</code>",
         )
