@@ -37,30 +37,10 @@ from shown import (
 from voiceswap import checkpoint
 from voiceswap.evaluation import tables
 from voiceswap.evaluation.measure import RECORDINGS
-from voiceswap.evaluation.report import FIGURES, OURS, Figure, Report
-from voiceswap.evaluation.stats import Interval
+from voiceswap.evaluation.report import FIGURES, OURS, Report, load
 
 ROOT = Path(__file__).parents[1]
 LARGEST_PICTURE = 300_000  # bytes
-
-
-def read_report(path: Path) -> Report:
-    """The figures of a report.json; what every judge said of every recording stays there."""
-    stored = json.loads(path.read_text(encoding="utf-8"))
-
-    def number(value: float | None) -> float:
-        return float("nan") if value is None else value
-
-    figures = [
-        Figure(
-            f["system"],
-            f["task"],
-            f["name"],
-            Interval(number(f["mean"]), number(f["low"]), number(f["high"]), f["count"]),
-        )
-        for f in stored["figures"]
-    ]
-    return Report(stored["settings"], tuple(figures), (), stored["speed"], tuple(stored["notes"]))
 
 
 def joined(report: Report, other: Report) -> Report:
@@ -296,9 +276,9 @@ def publish(
     root: Path = ROOT,
 ) -> Iterator[Path]:
     """Write all places below `root`; yields each file as it is done."""
-    report = read_report(measured / "report.json")
+    report = load(measured)
     for folder in peers:
-        report = joined(report, read_report(folder / "report.json"))
+        report = joined(report, load(folder))
     records = [json.loads(path.read_text(encoding="utf-8")) for path in limits]
     weights = root / "voiceswap" / "weights"
     pictures = [name for name in PICTURES if (measured / name).is_file()]

@@ -245,6 +245,7 @@ def test_generate_writes_what_was_asked_and_how_long_it_took(corpus: Path, tmp_p
     assert {path.stem for path in tmp_path.glob("*.wav")} == expected
     record = json.loads((tmp_path / SPEED_FILE).read_text())
     assert set(record["speed"]) == set(protocol.TASKS)
+    assert list(record["voices"].items())[:2] == [("builtin-001", "alto-1"), ("builtin-002", "bass-1")]
     assert all(task["audio_seconds"] > 0 < task["seconds"] for task in record["speed"].values())
 
 

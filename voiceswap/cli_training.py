@@ -154,15 +154,27 @@ def evaluate(
     ] = None,
     others_only: Annotated[bool, typer.Option("--others-only", help="Measure those alone.")] = False,
     pictures: Annotated[bool, typer.Option(help="Draw mels, F0 and spread by speaker.")] = True,
+    page: Annotated[
+        bool, typer.Option("--page", help="Write page.html, sounds to listen to in at most 5 MB.")
+    ] = False,
+    page_only: Annotated[
+        bool, typer.Option("--page-only", help="Only that page, of the report that is in OUT already.")
+    ] = False,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
 ) -> None:
     """Measure the models beside recordings of people, and beside other systems."""
     others = {name: Path(folder) for name, folder in (_pair(given, "--other") for given in other or [])}
+    if others_only and (page or page_only):
+        raise typer.BadParameter("a page is of our own recordings: leave out --others-only")
     from rich.console import Console
 
+    from voiceswap.evaluation import page as page_of_sounds
     from voiceswap.evaluation import report, tables
 
+    if page_only:
+        typer.echo(f"{page_of_sounds.write(report.load(out), corpus, out, others=others)}")
+        return
     measured = report.evaluate(
         None if others_only else load_studio(device, weights),
         corpus,
@@ -178,6 +190,8 @@ def evaluate(
     for table in tables.rich_tables(measured):
         Console().print(table)
     typer.echo(f"{out / 'report.md'}")
+    if page:
+        typer.echo(f"{page_of_sounds.write(measured, corpus, out, others=others)}")
 
 
 def _pair(given: str, option: str) -> tuple[str, str]:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 SPEED_FILE = "speed.json"
-"""Beside a system's recordings: by task what a `Stopwatch` counted, and the peak memory."""
+"""Beside a system's recordings: by task what a `Stopwatch` counted, the peak memory, and by item the name
+of the built-in voice."""
 
 
 class Stopwatch:
@@ -86,10 +87,14 @@ def generate(
     watches: dict[str, Stopwatch] = {}
     with one_thread():
         voices, refused = enroll(studio, plan)
-        builtin = [studio.voices[name] for name in sorted(studio.voices)]
+        names = sorted(studio.voices)
+        builtin: dict[str, str] = {}
         for number, item in enumerate(track(plan.items)):
-            choice = builtin[number % len(builtin)] if item.task == "builtin" and builtin else None
-            make = _maker(studio, item, choice or voices.get(item.target), seed=number)
+            voice = voices.get(item.target)
+            if item.task == "builtin" and names:
+                builtin[item.id] = names[number % len(names)]
+                voice = studio.voices[builtin[item.id]]
+            make = _maker(studio, item, voice, seed=number)
             if make is None:
                 continue
             if item.task not in watches:
@@ -99,6 +104,7 @@ def generate(
     record = {
         "speed": {task: vars(watch) for task, watch in watches.items()},
         "peak_memory_mb": peak_memory_mb(),
+        "voices": builtin,
     }
     (out / SPEED_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
     return refused

@@ -19,6 +19,8 @@ from voiceswap.evaluation.extras import one_thread
 from voiceswap.evaluation.stats import Interval, bootstrap
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+COUNTS = {"character_error_rate": "errors", "character_error_rate_above": "errors_above"}
+"""Rates by the score that counts for them; they are taken over `characters`."""
 Vectors = Mapping[str, np.ndarray]
 """Reference recordings of a person: unit vectors [R, 256] by name of the encoder."""
 
@@ -37,6 +39,18 @@ class Verdict:
     task: str = ""
     speaker: str = ""
     """Whose voice it is or should be; empty for a built-in voice."""
+
+    def figure(self, name: str) -> float | None:
+        """One figure, error rates as the share of this text's characters; None where there is none."""
+        value = self.scores.get(COUNTS.get(name, name), float("nan"))
+        if name in COUNTS:
+            value /= max(self.scores.get("characters", 1), 1)
+        return None if np.isnan(value) else value
+
+
+def recording_in(folder: Path, id: str) -> Path | None:
+    """The recording of one item in `folder`, in any format that is read; None if it is not there."""
+    return next((path for suffix in SUFFIXES if (path := folder / f"{id}{suffix}").is_file()), None)
 
 
 def vectors_of(waves: Sequence[np.ndarray], sample_rate: int, *, encoders: Sequence[str]) -> Vectors:
@@ -133,11 +147,10 @@ def judge_folder(
 
 def mean_of(verdicts: Sequence[Verdict], name: str, *, by_speaker: bool = False) -> Interval:
     """The figure `name` over `verdicts`; an error rate is that of all their characters together."""
-    counts = {"character_error_rate": "errors", "character_error_rate_above": "errors_above"}
-    chosen = [v for v in verdicts if counts.get(name, name) in v.scores]
+    chosen = [v for v in verdicts if COUNTS.get(name, name) in v.scores]
     return bootstrap(
-        [v.scores[counts.get(name, name)] for v in chosen],
-        weights=[v.scores["characters"] for v in chosen] if name in counts else None,
+        [v.scores[COUNTS.get(name, name)] for v in chosen],
+        weights=[v.scores["characters"] for v in chosen] if name in COUNTS else None,
         clusters=[v.speaker for v in chosen] if by_speaker else None,
     )
 

@@ -77,11 +77,7 @@ def judge_system(
     people (0) to one person (1); `ENCODER_nearer` is 1 where a conversion is nearer to the target. Raises
     `DataError` when the folder holds none of the items.
     """
-    found = [
-        (item, path)
-        for item in plan.items
-        if (path := next((p for s in judge.SUFFIXES if (p := folder / f"{item.id}{s}").is_file()), None))
-    ]
+    found = [(item, path) for item in plan.items if (path := judge.recording_in(folder, item.id))]
     if not found:
         example = f"{plan.items[0].id}.wav"
         raise DataError(

@@ -11,7 +11,7 @@ import numpy as np
 from voiceswap.acoustics import ACOUSTICS, log_mel
 from voiceswap.evaluation import pitch
 from voiceswap.evaluation.extras import require
-from voiceswap.evaluation.judge import SUFFIXES
+from voiceswap.evaluation.judge import recording_in
 from voiceswap.evaluation.protocol import Item, Plan
 from voiceswap.evaluation.report import OURS, Report
 
@@ -42,8 +42,8 @@ def draw(report: Report, plan: Plan, folders: Mapping[str, Path], out: Path) -> 
 
 
 def _made(item: Item, folders: Mapping[str, Path]) -> Path | None:
-    files = (folder / f"{item.id}{suffix}" for folder in folders.values() for suffix in SUFFIXES)
-    return next((path for path in files if path.is_file()), None)
+    files = (recording_in(folder, item.id) for folder in folders.values())
+    return next((path for path in files if path), None)
 
 
 def _mels(pairs: list[tuple[Item, Path]], path: Path) -> Path:

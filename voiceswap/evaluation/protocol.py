@@ -31,6 +31,8 @@ class Recording:
     seconds: float
     text: str
     """What is said where the corpus came with it; empty for a recognizer's guess or none."""
+    collection: str = ""
+    """The collection that the corpus took it from, where the manifest has a column `source`."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def read_manifest(corpus: Path, *, split: str = "dev-unseen") -> list[Recording]
                 gender=row["gender"],
                 seconds=float(row["seconds"]),
                 text=row["text"] if row["text_origin"] == "given" else "",
+                collection=row.get("source") or "",
             )
             for row in rows
             if row["split"] == split

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voiceswap.errors import MissingExtraError, OptionError
+from voiceswap.errors import DataError, MissingExtraError, OptionError
 from voiceswap.evaluation import judge, measure, protocol
 from voiceswap.evaluation.extras import one_thread, packaged
 from voiceswap.evaluation.generate import SPEED_FILE, generate
@@ -96,15 +96,12 @@ class Report:
     ) -> list[tuple[Verdict, float]]:
         """The verdicts of one task that one judge likes least, with its figure, worst first."""
         high_is_bad = name in ("character_error_rate", "mel_distance", "voicing_error")
-
-        def score(verdict: Verdict) -> float:
-            if name == "character_error_rate":
-                return verdict.scores["errors"] / max(verdict.scores["characters"], 1)
-            return verdict.scores[name]
-
-        needed = "errors" if name == "character_error_rate" else name
-        chosen = [v for v in self.verdicts if (v.system, v.task) == (system, task) and needed in v.scores]
-        scored = [(v, score(v)) for v in chosen if score(v) == score(v)]
+        scored = [
+            (verdict, value)
+            for verdict in self.verdicts
+            if (verdict.system, verdict.task) == (system, task)
+            if (value := verdict.figure(name)) is not None
+        ]
         return sorted(scored, key=lambda pair: -pair[1] if high_is_bad else pair[1])[:count]
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,6 +130,33 @@ class Report:
         (out / "report.md").write_text(markdown(self), encoding="utf-8")
 
 
+def load(folder: Path) -> Report:
+    """The report that `Report.save` wrote into `folder`; raises `DataError` where there is none."""
+    path = folder / "report.json"
+    try:
+        stored = _restored(json.loads(path.read_text(encoding="utf-8")))
+        values = [[f.pop(part) for part in ("mean", "low", "high", "count")] for f in stored["figures"]]
+        return Report(
+            stored["settings"],
+            tuple(Figure(**f, value=Interval(*v)) for f, v in zip(stored["figures"], values, strict=True)),
+            tuple(Verdict(**verdict) for verdict in stored["verdicts"]),
+            stored["speed"],
+            tuple(stored["notes"]),
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: {error!r}", "a report is what `voiceswap evaluate --out` wrote", "Measure first"
+        ) from error
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _restored(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_restored(inner) for inner in value]
+    return float("nan") if value is None else value
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
@@ -153,6 +177,15 @@ def figures_of(verdicts: Sequence[Verdict]) -> list[Figure]:
         # Built-in voices are the ones there are, not a sample of people: only sentences vary.
         if (value := judge.mean_of(chosen, name, by_speaker=task != "builtin")).count
     ]
+
+
+def check_names(others: Iterable[str]) -> None:
+    """Raises `OptionError` where another system has a name that a report has for itself."""
+    reserved = {RECORDINGS, OURS} & set(others)
+    if reserved:
+        raise OptionError(
+            f"a system named {reserved.pop()!r}", "that name is taken by the report", "Choose another"
+        )
 
 
 def _encoders() -> tuple[list[str], list[str]]:
@@ -192,11 +225,7 @@ def evaluate(
     `MissingExtraError` where a judge is not installed, `DataError` for a corpus or a folder that cannot be
     used, `OptionError` for a `count` below 1 or a speaker that is not in the corpus.
     """
-    reserved = {RECORDINGS, OURS} & set(others or {})
-    if reserved:
-        raise OptionError(
-            f"a system named {reserved.pop()!r}", "that name is taken by the report", "Choose another"
-        )
+    check_names(others or ())
     plan = protocol.plan(corpus, count=count, seed=seed, speakers=speakers, split=split)
     encoders, notes = _encoders()
     notes += [f"{name}: too little speech to enroll and compare" for name in plan.skipped]

@@ -66,10 +66,12 @@ JUDGES_NOTE = (
 def _cell(name: str, value: Interval | None) -> str:
     if value is None:
         return "–"
-    scale, digits = (100, 1) if name in _PERCENT else (1, 2)
-    return (
-        f"{value.mean * scale:.{digits}f} [{value.low * scale:.{digits}f}, {value.high * scale:.{digits}f}]"
-    )
+    return f"{written(name, value.mean)} [{written(name, value.low)}, {written(name, value.high)}]"
+
+
+def written(name: str, value: float) -> str:
+    """A figure with the digits that it is given with, shares as percentages."""
+    return f"{value * 100:.1f}" if name in _PERCENT else f"{value:.2f}"
 
 
 def _own(report: Report, task: str, name: str) -> Interval | None:
