@@ -12,7 +12,6 @@ times of processor and clock.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ import voiceswap
 from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS, f0_track, log_mel
 from voiceswap.evaluation.pitch import compare
+from voiceswap.evaluation.protocol import read_manifest
 from voiceswap.live import DELAY, HOP
 
 BLOCK = 240
@@ -33,9 +33,8 @@ DB = 20 / np.log(10)
 
 def recordings(corpus: Path, count: int) -> list[Path]:
     """One recording of 4 s or more of each of `count` people of the split dev-unseen."""
-    with (corpus / "manifest.tsv").open(encoding="utf-8") as handle:
-        rows = [row for row in csv.DictReader(handle, delimiter="\t") if row["split"] == "dev-unseen"]
-    first = {row["speaker"]: corpus / row["path"] for row in reversed(rows) if float(row["seconds"]) >= 4}
+    long = [recording for recording in read_manifest(corpus) if recording.seconds >= 4]
+    first = {recording.speaker: recording.path for recording in reversed(long)}
     return [first[speaker] for speaker in sorted(first)][:count]
 
 
