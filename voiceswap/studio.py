@@ -25,8 +25,10 @@ from voiceswap.live import Live
 from voiceswap.models.converter import loudness_of
 from voiceswap.prosody import Prosody, prosody_of
 from voiceswap.provenance import Consent, Provenance
+from voiceswap.provenance.revocation import check_not_revoked
 from voiceswap.rendering import render
 from voiceswap.speech import Speech
+from voiceswap.statement import verify
 from voiceswap.voice import Voice
 
 if TYPE_CHECKING:
@@ -100,23 +102,35 @@ class Studio:
         return MappingProxyType(made)
 
     def enroll(
-        self, recordings: str | Path | audio.Source | Sequence[str | Path | audio.Source], *, consent: Consent
+        self,
+        recordings: str | Path | audio.Source | Sequence[str | Path | audio.Source],
+        *,
+        consent: Consent,
+        statement: str | Path | audio.Source | None = None,
     ) -> Voice:
         """The voice of the person who is heard in `recordings`: one, or several that are averaged.
 
-        About 10 s of clean speech are enough. Raises EnrollmentError for references that are silent, clipped,
-        too short or of two people, AudioError for files that cannot be read, ConsentError for a consent that
-        has ended.
+        About 10 s of clean speech are enough. `statement` is a recording in which the person reads
+        `consent.statement` aloud: that it says so, in this voice, is checked, and noted in the consent.
+        Raises EnrollmentError for references that are silent, clipped, too short or of two people, AudioError
+        for files that cannot be read, ConsentError for a consent that has ended or was revoked, and for a
+        statement of other words or by another person.
         """
         if not isinstance(consent, Consent):
             raise ConsentError(
                 f"consent={consent!r:.80}", "nobody is enrolled without one", "Give voiceswap.Consent(...)"
             )
         consent.check(consent.scope[0])  # still in force?
+        check_not_revoked(consent)
         given: Any = recordings  # a tuple holds samples and their rate, or recordings
         alone = isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Integral)
         sources = [given] if alone or isinstance(given, (str, os.PathLike)) else list(given)
-        traits = measure(sources, encoder=self._models.encoder, recognizer=self._models.recognizer)
+        models = self._models
+        traits = measure(sources, encoder=models.encoder, recognizer=models.recognizer)
+        if statement is not None:
+            consent = verify(
+                statement, consent, traits["vector"], encoder=models.encoder, recognizer=models.recognizer
+            )
         return Voice(name=consent.name, consent=consent, space=self._space, **traits)
 
     def speak(

@@ -8,6 +8,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 from math import isnan, nan
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from voiceswap.errors import ConsentError, OptionError, VoiceFileError, Voiceswa
 from voiceswap.files import check_output, refusals, replacing
 from voiceswap.provenance import Consent
 from voiceswap.provenance.keys import signing_key
+from voiceswap.provenance.revocation import check_not_revoked, revoke
 
 # A file is the magic, one byte of version, the public key, a signature of all the rest, and canonical JSON.
 MAGIC = b"VOICESWAP"
@@ -118,6 +120,13 @@ class Voice:
                 "a person's voice holds one, a built-in voice belongs to nobody",
                 "Enroll with voiceswap.Consent(...)",
             )
+        spoken = self.consent and self.consent.spoken
+        if spoken and spoken.voice != fingerprint(vector):
+            raise ConsentError(
+                f"the voice {self.name!r} with the recorded statement of another voice",
+                "a statement holds for the person who was heard",
+                "Enroll with a statement by this person",
+            )
         vector.flags.writeable = False
         object.__setattr__(self, "vector", vector)
 
@@ -126,18 +135,35 @@ class Voice:
         return f"Voice({self.name!r}, {whose}, {self.f0_median:.0f} Hz)"
 
     def check(self, action: str, *, space: str | None = None, on: date | None = None) -> None:
-        """Raises ConsentError unless `action` is consented to on that day (today).
+        """Raises ConsentError unless `action` is consented to on that day (today) and was not revoked here.
 
-        With `space`, also raises VoiceFileError unless the voice lies in that embedding space.
+        Raises FileError if the list of what was revoked is damaged. With `space`, also raises VoiceFileError
+        unless the voice lies in that embedding space.
         """
         if self.consent is not None:
             self.consent.check(action, on=on)
+            check_not_revoked(self.consent)
         if space is not None and space != self.space:
             raise VoiceFileError(
                 f"the voice {self.name!r} is of the embedding space {self.space[:12]}",
                 f"these weights understand {space[:12]} alone",
                 "Enroll it again with these weights, or load those that it was made with",
             )
+
+    def revoke(self) -> None:
+        """Takes the consent back for good, on this computer: the voice and its copies are then refused.
+
+        For the person who changes their mind. Other computers do not hear of it. Raises ConsentError for a
+        built-in voice, OutputError where the list of what was revoked cannot be written, FileError where it
+        is damaged.
+        """
+        if self.consent is None:
+            raise ConsentError(
+                f"the built-in voice {self.name!r}",
+                "it belongs to nobody, so nobody consented",
+                "Revoke a person's",
+            )
+        revoke(self.consent)
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON; `from_dict` gives the same voice back, to the bit."""
@@ -241,6 +267,11 @@ class Voice:
                 f"{name} claims to be built in", "a voice file holds a person's consent", _REMEDY
             )
         return voice
+
+
+def fingerprint(vector: NDArray[np.float32]) -> str:
+    """SHA-256 of a voice's vector [C]."""
+    return sha256(vector.astype("<f4").tobytes()).hexdigest()
 
 
 def _require(holds: bool, got: str, rule: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -51,6 +52,23 @@ def forced_durations(
         durations[index] = end - clock
         clock = following
     return durations, float(likelihood.mean())
+
+
+def worst_stretch(scores: Tensor, classes: Sequence[int], *, steps: int) -> float:
+    """Least mean, over `steps` in a row, of the best path of `classes` against whatever class is likeliest.
+
+    `scores` are log-probabilities [T, CLASSES]; the result is at most 0, and -inf where the classes have no
+    room in T.
+    """
+    from torchaudio.functional import forced_align
+
+    repeats = sum(a == b for a, b in pairwise(classes))
+    if len(scores) < len(classes) + repeats:
+        return float("-inf")
+    along = forced_align(scores[None], torch.tensor([classes], dtype=torch.int32), blank=0)[1][0]
+    ratios = (along - scores.amax(-1)).numpy()
+    width = min(steps, len(ratios))
+    return float(np.convolve(ratios, np.full(width, 1 / width), "valid").min())
 
 
 def _spans(path: np.ndarray, count: int) -> list[tuple[int, int]]:
