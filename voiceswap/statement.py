@@ -150,7 +150,7 @@ def _likelihoods(scores: Tensor, texts: Sequence[Sequence[int]]) -> Tensor:
 
 
 def _decoys(consent: Consent) -> list[list[int]]:
-    """The classes of what the statement must not be taken for; names that sound like this one are left out."""
+    """Classes of what the statement must not be taken for; names that sound like this one are left out."""
     own = phones(consent.statement)
     others = [phones(text) for text in other_sentences(consent.name, consent.scope, consent.until)]
     names = [phones(sentence(name, consent.scope, consent.until)) for name in OTHER_NAMES]

@@ -174,7 +174,7 @@ class Studio:
                 f"it is a whole number from 0 to {_LARGEST_SEED}",
                 "Choose one in that range",
             )
-        _check_voice(voice, "speak", self._space)
+        self._check(voice, "speak")
         if like is not None and speed != 1.0:
             raise OptionError(
                 f"speed={speed!r} with like=…", "the recording sets the tempo", "Leave one of the two out"
@@ -268,7 +268,7 @@ class Studio:
     ) -> Iterator[Speech]:
         """As `convert`, in pieces of some seconds as they are made, in bounded memory for any length."""
         _check_range("pitch", pitch, _PITCHES)
-        _check_voice(voice, "convert", self._space)
+        self._check(voice, "convert")
         _check_adapter(voice, self._models.converter)
         source = Source.measure(recording)
         return self._converted(source, voice, float(pitch))
@@ -291,7 +291,7 @@ class Studio:
         block that is not [N], finite and in -1…1 (or signed integers) when it comes, the others at once.
         """
         _check_range("pitch", pitch, _PITCHES)
-        _check_voice(voice, "convert", self._space)
+        self._check(voice, "convert")
         models = self._models
         _check_adapter(voice, models.converter)
         live = Live(
@@ -351,6 +351,17 @@ class Studio:
         acoustics = Acoustics(mel, torch.from_numpy(f0_track(samples)))
         made = np.concatenate(list(render(self._models.vocoder, acoustics, seed=0)))[: len(samples)]
         return self._speech(made, "resynthesize", None)
+
+    def _check(self, voice: Voice, verb: str) -> None:
+        """Raises ConsentError, VoiceFileError or OptionError unless the voice may be used for `verb`."""
+        _check_voice(voice, verb, self._space)
+        known = (own.vector for own in self.voices.values() if voice.adapter is None)
+        if voice.builtin and not any(np.array_equal(voice.vector, vector) for vector in known):
+            raise ConsentError(
+                f"the voice {voice.name!r}, said to be built in",
+                "these weights have no such voice, so it may be a person's",
+                "Use studio.voices[NAME], or enroll the person with their consent",
+            )
 
     def _speech(self, samples: NDArray[np.float32], verb: str, voice: Voice | None) -> Speech:
         """The one way out: all that is made passes here. The watermark's place is here."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from voiceswap import audio, checkpoint
-from voiceswap.errors import DataError
+from voiceswap.errors import ConsentError, DataError
 from voiceswap.training.loop import TrainingConfig, train
 from voiceswap.training.tasks.adapter import AdapterTask, AdapterTraining
 from voiceswap.voice import Adapter, Voice
@@ -36,6 +36,12 @@ def adapt(
     classic swap. Training ends after `minutes`, or `steps`. Raises ConsentError unless the voice's consent
     covers ``train``, DataError for too little speech, AudioError for files that cannot be read.
     """
+    if voice.consent is None:
+        raise ConsentError(
+            f"the built-in voice {voice.name!r}",
+            "an adapter is learned from a person, with their consent",
+            "Enroll the person first",
+        )
     voice.check("train")
     folder = weights or Path(checkpoint.__file__).parent / "weights"
     voice.check("train", space=checkpoint.read_header(folder / "speaker-encoder.safetensors")["sha256"])
