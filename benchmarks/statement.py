@@ -88,9 +88,9 @@ def words_said(corpus: Path, rows: list[Row], recognizer: torch.nn.Module) -> No
             continue
         fresh = row["text_origin"] == "machine" or heard[row["speaker"]] > CHOSEN_ON
         group = f"{row['source']}, {row['text_origin']} text, {'' if fresh else 'thresholds chosen on them'}"
-        near = [text for text in texts if text != words and abs(len(text) - len(words)) <= 2]
+        near = sorted((text for text in texts if text != words), key=lambda text: abs(len(text) - len(words)))
         samples = audio.level(audio.read(corpus / row["path"]))
-        for kind, claim, decoys in claims(words, " ".join(rng.choice(near)), known, rng):
+        for kind, claim, decoys in claims(words, " ".join(rng.choice(near[:5])), known, rng):
             found = hear(samples, phones(claim), [phones(decoy) for decoy in decoys], recognizer=recognizer)
             tally[group, kind, found.said] += 1
     for group, kind in dict.fromkeys((group, kind) for group, kind, _ in tally):
