@@ -75,6 +75,8 @@ print(json.dumps(codes))
 
 def test_version_and_help_need_no_torch() -> None:
     assert in_fresh_process([["--version"], ["--help"], ["speak", "--help"]]) == ([0, 0, 0], "")
+    consent = ["--name", "Ada", "--scope", "speak", "--until", TOMORROW]
+    assert in_fresh_process([["statement", *consent]]) == ([0], "")
 
 
 def test_both_ways_to_start() -> None:
@@ -85,7 +87,10 @@ def test_both_ways_to_start() -> None:
         assert done.stdout == f"voiceswap {__version__}\n"
 
 
-@pytest.mark.parametrize("name", ["speak", "convert", "enroll", "voices", "prepare", "train", "evaluate"])
+@pytest.mark.parametrize(
+    "name",
+    ["speak", "convert", "enroll", "statement", "revoke", "voices", "prepare", "train", "evaluate"],
+)
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([name, "--help"]) == 0
     assert f"voiceswap {name}" in capsys.readouterr().out
@@ -154,6 +159,36 @@ def test_a_person_is_enrolled_speaks_and_is_asked_again(place: Path, command: Co
         "Ask",
     )
     assert "c.wav" not in names(place)
+
+
+def test_a_statement_is_printed_and_heard(place: Path, command: Command) -> None:
+    consent = ["--name", "Ada Example", "--scope", "speak", "--until", "2097-12-31"]
+    assert command("statement", *consent) == (
+        0,
+        "My name is Ada Example. I agree that voiceswap copies my voice, to speak any text. "
+        "My consent ends after the thirty-first of December, twenty ninety-seven.\n",
+        "",
+    )
+    enroll = ["enroll", "me-1.opus", "me-2.opus", *consent, "-o", "ada.voice", "--statement"]
+    refused(command(*enroll, "me-3.opus"), "does not say the words", '"My name is Ada Example. I agree')
+    refused(command(*enroll, "none.wav"), "none.wav' does not exist")
+    assert "ada.voice" not in names(place)
+
+
+def test_a_revoked_voice_is_refused_from_any_file(
+    place: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICESWAP_HOME", str(tmp_path / "home"))
+    consent = ["--name", "Ada Example", "--scope", "speak", "--until", TOMORROW]
+    assert command("enroll", "me-1.opus", "me-2.opus", *consent, "-o", "ada.voice")[0] == 0
+    shutil.copy("ada.voice", "copy.voice")
+    assert command("speak", "Hello.", "--voice", "copy.voice", "-o", "a.wav")[0] == 0
+    assert command("revoke", "ada.voice") == (0, "ada.voice: revoked on this computer\n", "")
+    for file in ("ada.voice", "copy.voice"):
+        refused(command("speak", "Hello.", "--voice", file, "-o", "b.wav"), "'Ada Example' was revoked on")
+    refused(command("enroll", "me-1.opus", *consent, "-o", "new.voice"), "was revoked on")
+    refused(command("revoke", "me-1.opus"), "is no voice")
+    assert {"b.wav", "new.voice"}.isdisjoint(names(place))
 
 
 def test_warnings_are_shown_as_such(place: Path, command: Command) -> None:

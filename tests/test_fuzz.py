@@ -86,7 +86,7 @@ WHOLE = whole_files()
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """`content` with some bytes changed, cut, put in, doubled, or replaced by numbers that are often wrong."""
+    """`content` with bytes changed, cut, put in, doubled, or replaced by numbers that are often wrong."""
     for _ in range(draw(st.integers(1, 6))):
         head = draw(st.sampled_from([64, 256, len(content)]))  # where formats say what comes
         at = draw(st.integers(0, max(0, min(head, len(content)) - 1)))

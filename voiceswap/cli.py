@@ -13,9 +13,12 @@ from voiceswap import __version__, cli_training
 from voiceswap.cli_common import (
     DeviceOption,
     ForceOption,
+    NameOption,
     OutOption,
     PitchOption,
+    ScopeOption,
     SeedOption,
+    UntilOption,
     VoiceOption,
     WeightsOption,
     bar,
@@ -127,13 +130,14 @@ def convert(
 def enroll(
     recordings: Annotated[list[Path], typer.Argument(help="About 10 s of one person's clean speech.")],
     *,
-    name: Annotated[str, typer.Option(help="The person who consents.")],
-    scope: Annotated[
-        str, typer.Option(help="What they consent to: speak, convert, train; separated by commas.")
-    ],
-    until: Annotated[str, typer.Option(help="Last day of the consent, such as 2027-12-31.")],
+    name: NameOption,
+    scope: ScopeOption,
+    until: UntilOption,
     out: Annotated[Path, typer.Option("-o", "--out", help="Voice file, such as ada.voice.")],
     given: Annotated[str, typer.Option(help="How they consented, in words.")] = "",
+    statement: Annotated[
+        Path | None, typer.Option(help="A recording of the person reading what `statement` prints.")
+    ] = None,
     force: ForceOption = False,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
@@ -149,13 +153,30 @@ def enroll(
     studio = load_studio(device, weights)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        voice = studio.enroll(recordings, consent=consent)
+        voice = studio.enroll(recordings, consent=consent, statement=statement)
     for warning in caught:
         typer.echo(f"voiceswap: warning: {warning.message}", err=True)
     voice.save(out, force=force)
     typer.echo(
         f"{out}: {name}, {voice.f0_median:.0f} Hz, may {', '.join(consent.scope)} until {consent.until}"
     )
+
+
+@app.command()
+def statement(*, name: NameOption, scope: ScopeOption, until: UntilOption) -> None:
+    """Print what a person reads aloud, for `enroll --statement`."""
+    from voiceswap.provenance import Consent
+
+    typer.echo(Consent(name, scope, until).statement)
+
+
+@app.command()
+def revoke(voice: Annotated[Path, typer.Argument(help="A file that `enroll` wrote.")]) -> None:
+    """Take back the consent in a voice file: on this computer, no copy of the voice is used again."""
+    from voiceswap.voice import Voice
+
+    Voice.load(voice).revoke()
+    typer.echo(f"{voice}: revoked on this computer")
 
 
 @app.command()

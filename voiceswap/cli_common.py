@@ -21,6 +21,11 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 WeightsOption = Annotated[
     Path | None, typer.Option(help="Folder of weights of your own; else the bundled ones.")
 ]
+NameOption = Annotated[str, typer.Option(help="The person who consents.")]
+ScopeOption = Annotated[
+    str, typer.Option(help="What they consent to: speak, convert, train; separated by commas.")
+]
+UntilOption = Annotated[str, typer.Option(help="Last day of the consent, such as 2027-12-31.")]
 SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 
