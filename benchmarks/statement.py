@@ -87,7 +87,7 @@ def words_said(corpus: Path, rows: list[Row], recognizer: torch.nn.Module) -> No
         if len(words) < 8:
             continue
         fresh = row["text_origin"] == "machine" or heard[row["speaker"]] > CHOSEN_ON
-        group = f"{row['source']}, {row['text_origin']} text, {'' if fresh else 'thresholds chosen on them'}"
+        group = f"{row['source']}, {row['text_origin']} text" + ("" if fresh else ", thresholds chosen on them")
         near = sorted((text for text in texts if text != words), key=lambda text: abs(len(text) - len(words)))
         samples = audio.level(audio.read(corpus / row["path"]))
         for kind, claim, decoys in claims(words, " ".join(rng.choice(near[:5])), known, rng):
