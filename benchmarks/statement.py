@@ -23,16 +23,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from one_person import Windows, draw
 
 import voiceswap
 from voiceswap import audio
 from voiceswap.acoustics import log_mel
 from voiceswap.enrollment import window_vectors
-from voiceswap.statement import SPEAKER, _decoys, hear, phones
+from voiceswap.statement import SPEAKER, decoys_of, hear, phones
 from voiceswap.text import normalize
 
 CHOSEN_ON = 30  # recordings of each person on which the thresholds were chosen
 DECOYS = 40
+STATEMENT = 12.0  # seconds that a statement lasts about
 Row = dict[str, str]
 Tally = Counter[tuple[str, str, bool]]
 
@@ -87,12 +89,16 @@ def words_said(corpus: Path, rows: list[Row], recognizer: torch.nn.Module) -> No
         if len(words) < 8:
             continue
         fresh = row["text_origin"] == "machine" or heard[row["speaker"]] > CHOSEN_ON
-        group = f"{row['source']}, {row['text_origin']} text" + ("" if fresh else ", thresholds chosen on them")
+        group = f"{row['source']}, {row['text_origin']} text" + (
+            "" if fresh else ", thresholds chosen on them"
+        )
         near = sorted((text for text in texts if text != words), key=lambda text: abs(len(text) - len(words)))
         samples = audio.level(audio.read(corpus / row["path"]))
         for kind, claim, decoys in claims(words, " ".join(rng.choice(near[:5])), known, rng):
             found = hear(samples, phones(claim), [phones(decoy) for decoy in decoys], recognizer=recognizer)
             tally[group, kind, found.said] += 1
+            if kind == "what was read" and float(row["seconds"]) >= STATEMENT:
+                tally["all of these", f"what was read, {STATEMENT:.0f} s or more", found.said] += 1
     for group, kind in dict.fromkeys((group, kind) for group, kind, _ in tally):
         taken, total = tally[group, kind, True], tally[group, kind, True] + tally[group, kind, False]
         print(f"{group} | {kind} | taken for true: {taken} of {total}")
@@ -121,7 +127,7 @@ def statements_said(studio: voiceswap.Studio) -> None:
             samples = audio.level(audio.read((said.samples, said.sample_rate)))
             for kind, claim in wrong.items():
                 found = hear(
-                    samples, phones(claim.statement), _decoys(claim), recognizer=studio._models.recognizer
+                    samples, phones(claim.statement), decoys_of(claim), recognizer=studio._models.recognizer
                 )
                 tally["built-in voices", kind, found.said] += 1
     for _, kind in dict.fromkeys((group, kind) for group, kind, _ in tally):
@@ -135,7 +141,7 @@ def statements_said(studio: voiceswap.Studio) -> None:
 @torch.inference_mode()
 def speakers(corpus: Path, rows: list[Row], encoder: torch.nn.Module) -> None:
     """Prints how often a statement of about 7 s passes for a person enrolled from about 10 s of others."""
-    people: dict[str, list[tuple[float, list[np.ndarray]]]] = {}
+    people: dict[str, Windows] = {}
     gender: dict[str, str] = {}
     for row in rows:
         mine = people.setdefault(row["speaker"], [])
@@ -146,14 +152,8 @@ def speakers(corpus: Path, rows: list[Row], encoder: torch.nn.Module) -> None:
             mine.append((len(speech) / audio.SAMPLE_RATE, window_vectors(mel, encoder)))
     rng = np.random.default_rng(0)
 
-    def draw(recordings: list[tuple[float, list[np.ndarray]]], seconds: float) -> np.ndarray:
-        vectors: list[np.ndarray] = []
-        for index in rng.permutation(len(recordings)):
-            vectors += recordings[index][1]
-            seconds -= recordings[index][0]
-            if seconds <= 0:
-                break
-        mean = np.mean(vectors, 0)
+    def mean_of(recordings: Windows, seconds: float) -> np.ndarray:
+        mean = np.mean(draw(recordings, seconds, rng), 0)
         return mean / np.linalg.norm(mean)
 
     found: dict[str, list[float]] = {
@@ -164,10 +164,12 @@ def speakers(corpus: Path, rows: list[Row], encoder: torch.nn.Module) -> None:
     for name, recordings in people.items():
         for _ in range(60):
             order = rng.permutation(len(recordings))
-            enrolled = draw([recordings[i] for i in order[: len(order) // 2]], 10)
-            found["the person"].append(enrolled @ draw([recordings[i] for i in order[len(order) // 2 :]], 7))
+            enrolled = mean_of([recordings[i] for i in order[: len(order) // 2]], 10)
+            found["the person"].append(
+                enrolled @ mean_of([recordings[i] for i in order[len(order) // 2 :]], 7)
+            )
             for other in rng.choice([key for key in people if key != name], 6, replace=False):
-                alike = enrolled @ draw(people[other], 7)
+                alike = enrolled @ mean_of(people[other], 7)
                 found["someone else"].append(alike)
                 if gender[name] and gender[name] == gender[other]:
                     found["someone else of the same gender"].append(alike)

@@ -18,7 +18,7 @@ from voiceswap.errors import AudioError, ConsentError, TextError
 from voiceswap.models.alignment import worst_stretch
 from voiceswap.provenance import Consent
 from voiceswap.provenance.statement import OTHER_NAMES, Statement, other_sentences
-from voiceswap.statement import SPEAKER, Hearing, _decoys, _likelihoods, hear, phones
+from voiceswap.statement import SPEAKER, Hearing, _likelihoods, decoys_of, hear, phones
 from voiceswap.voice import fingerprint
 
 END = date(date.today().year + 1, 12, 31)
@@ -65,13 +65,13 @@ def test_decoys_are_refusals_and_every_other_scope_and_end(until: date | None) -
     if until:
         for other in (END.replace(year=END.year + 10), END.replace(day=30), END.replace(month=1)):
             assert consent(until=other).statement in others
-    assert len(_decoys(record)) == len(others) + len(OTHER_NAMES)
+    assert len(decoys_of(record)) == len(others) + len(OTHER_NAMES)
 
 
 def test_a_name_is_no_decoy_of_itself() -> None:
     own = consent(name=OTHER_NAMES[0])
-    assert phones(own.statement) not in _decoys(own)
-    assert len(_decoys(own)) == len(_decoys(consent())) - 1
+    assert phones(own.statement) not in decoys_of(own)
+    assert len(decoys_of(own)) == len(decoys_of(consent())) - 1
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def verify(
     """
     text = consent.statement
     samples, digest = _samples(recording)
-    heard = hear(samples, phones(text), _decoys(consent), recognizer=recognizer)
+    heard = hear(samples, phones(text), decoys_of(consent), recognizer=recognizer)
     if not heard.said:
         raise ConsentError(
             f"the statement of {consent.name!r}",
@@ -149,7 +149,7 @@ def _likelihoods(scores: Tensor, texts: Sequence[Sequence[int]]) -> Tensor:
     return -F.ctc_loss(spread, joined, steps, lengths, blank=0, reduction="none")
 
 
-def _decoys(consent: Consent) -> list[list[int]]:
+def decoys_of(consent: Consent) -> list[list[int]]:
     """Classes of what the statement must not be taken for; names that sound like this one are left out."""
     own = phones(consent.statement)
     others = [phones(text) for text in other_sentences(consent.name, consent.scope, consent.until)]
