@@ -184,6 +184,8 @@ def _samples(recording: audio.Source) -> tuple[NDArray[np.float32], str]:
 
 
 def _reason(heard: Hearing) -> str:
+    if heard.words == float("-inf"):
+        return "it is too short for them"
     if heard.words < WORDS:
         return f"likelihood ratio {heard.words:.2f}, what was read has {WORDS} or more"
     if heard.weakest < WEAKEST:
