@@ -37,6 +37,7 @@ COLLECTIONS = ("librispeech-dev", "common-voice")
 SECONDS = 6.0
 WEIGHTS = Path(voiceswap.__file__).parent / "weights"
 PROBES = {"logistic regression": 0, "one hidden layer": 128}
+STEPS = 400  # of a probe's training
 FOLDS = 5  # of people, for the gender of those who were not trained on
 Features = dict[str, Tensor]
 
@@ -81,6 +82,8 @@ def features_of(recording: Recording, recognizer: Any, converter: Any) -> Featur
     narrow = torch.tanh(converter.squeeze(content))
     posteriors = logits.softmax(-1)
     outline = outline_of(mel, converter.config.outline)
+    # As in Converter.encode: a pair of frames is one step of the content.
+    wide = narrow.repeat_interleave(2, 1)[:, : mel.shape[2]]
     found = {
         "log-mel": mel[0].T,
         "content of the recognizer": content[0],
@@ -88,19 +91,20 @@ def features_of(recording: Recording, recognizer: Any, converter: Any) -> Featur
         "posteriors alone": posteriors[0],
         "bottleneck and posteriors": torch.cat([narrow, posteriors], -1)[0],
         "outline of the spectrum": outline[0],
+        "bottleneck and outline": torch.cat([wide, outline], -1)[0],
     }
     return {place: pooled(values) for place, values in found.items()}
 
 
 def guess(train: Tensor, labels: Tensor, test: Tensor, *, hidden: int, decay: float = 1.0) -> Tensor:
-    """Classes [N'] guessed for features [N', C] by a probe trained on [N, C]; 400 steps on all of them."""
+    """Classes [N'] guessed for features [N', C] by a probe trained on [N, C], all at once."""
     torch.manual_seed(0)
     mean, std = train.mean(0), train.std(0) + 1e-4
     width, classes = train.shape[1], int(labels.max()) + 1
     layers = [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(0.3)] if hidden else []
     probe = nn.Sequential(*layers, nn.Linear(hidden or width, classes))
     optimizer = torch.optim.AdamW(probe.parameters(), lr=3e-3, weight_decay=decay)
-    for _ in range(400):
+    for _ in range(STEPS):
         loss = nn.functional.cross_entropy(probe((train - mean) / std), labels, label_smoothing=0.05)
         optimizer.zero_grad()
         loss.backward()
@@ -155,9 +159,14 @@ def rows(several: Sequence[Recording], single: Sequence[Recording], models: Sequ
     of_gender = gathered(single, models)
     body = []
     for place, values in gathered(several, models).items():
+        half = values.shape[1] // 2  # the means, then the deviations
         cells = [written(speakers_guessed(values, names, hidden)) for hidden in PROBES.values()]
+        cells += [
+            written(speakers_guessed(part, names, hidden=PROBES["one hidden layer"]))
+            for part in (values[:, :half], values[:, half:])
+        ]
         cells += [written(genders_guessed(of_gender[place], genders, hidden)) for hidden in PROBES.values()]
-        body.append([f"{place} ({values.shape[1] // 2})", *cells])
+        body.append([f"{place} ({half})", *cells])
     return body
 
 
@@ -183,11 +192,12 @@ def main() -> None:
     women = sum(r.gender == "f" for r in single)
     print(
         f"{len(several)} recordings of {people} people of `{args.split}`, {SECONDS:g} s of each at most, "
-        f"half of each person's to learn from (chance {100 / people:.1f} %); for gender one recording each of "
-        f"{women} women and {len(single) - women} men, in {FOLDS} folds of people (chance 50 %)."
+        f"half of each person's to learn from (chance {100 / people:.1f} %); for gender one recording each "
+        f"of {women} women and {len(single) - women} men, in {FOLDS} folds of people (chance 50 %)."
     )
-    heads = [f"{what}, {probe}" for what in ("speaker", "gender") for probe in PROBES]
-    print(table(["place (width)", *heads], body))
+    heads = [[f"{what}, {probe}" for probe in PROBES] for what in ("speaker", "gender")]
+    parts = ["speaker, means alone", "speaker, deviations alone"]
+    print(table(["place (width)", *heads[0], *parts, *heads[1]], body))
 
 
 if __name__ == "__main__":
