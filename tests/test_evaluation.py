@@ -294,6 +294,10 @@ def test_evaluate_puts_every_figure_beside_the_recordings(corpus: Path, tmp_path
     assert above is not None
     assert abs(likeness.mean) < 0.5
     assert (nearer.mean, above.mean) == (0, 0)
+    # A copy is its source, which is as near to the person as the person's recordings are to each other.
+    copied = report.figure("voiceswap", "copy", "campplus_share")
+    assert copied is not None
+    assert copied.mean == pytest.approx(1, abs=0.1)
     # Moonshine hears another number in the copy than Whisper, and the same in its source.
     again = report.figure("voiceswap", "convert", "moonshine_error_rate")
     once = report.figure("voiceswap", "convert", "character_error_rate")

@@ -116,29 +116,50 @@ def _judge_item(
     verdict = Verdict(
         item.id, judge.heard_quality(samples, SAMPLE_RATE), item.text, "", system, item.task, item.target
     )
+    near: dict[str, Vectors] = {"target": people[item.target]} if item.target else {}
+    if item.source:
+        speaker = persons[item.source.speaker]
+        others = [n for n, r in enumerate(speaker.references) if r.id != item.source.id]
+        own = {name: vectors[others] for name, vectors in people[speaker.name].items()}
+        near["target" if item.task == "copy" else "source"] = own
+    scores = judge.likeness(samples, SAMPLE_RATE, near)
+    if near:
+        scores |= _compared(scores, span, across=_across(item, persons))
     if item.task == "copy" and item.source:
         original = read(item.source.path)
-        scores = judge.fidelity(samples, original, SAMPLE_RATE) | judge.melody(samples, original, SAMPLE_RATE)
+        scores |= judge.fidelity(samples, original, SAMPLE_RATE) | judge.melody(
+            samples, original, SAMPLE_RATE
+        )
         return replace(verdict, scores={**verdict.scores, **scores})
-    words, scores = judge.understood(samples, SAMPLE_RATE, item.text)
-    near: dict[str, Vectors] = {"target": people[item.target]} if item.target else {}
+    words, understood = judge.understood(samples, SAMPLE_RATE, item.text)
     if not item.source:
         scores |= judge.liveliness(samples, SAMPLE_RATE)
     else:
-        speaker = persons[item.source.speaker]
-        others = [n for n, r in enumerate(speaker.references) if r.id != item.source.id]
-        near["source"] = {name: vectors[others] for name, vectors in people[speaker.name].items()}
         scores |= judge.melody(samples, read(item.source.path), SAMPLE_RATE)
-        for errors in {"errors", "moonshine_errors"} & set(scores):
-            scores[f"{errors}_above"] = scores[errors] - sources[item.source.id][errors]
-    scores |= judge.likeness(samples, SAMPLE_RATE, near)
-    across = item.source and {item.source.gender, persons[item.target].gender} == {"f", "m"}
-    for encoder, (floor, ceiling) in span.items() if near else ():
-        scores[f"{encoder}_share"] = (scores[f"{encoder}_target"] - floor) / (ceiling - floor)
-        if "source" in near:
-            nearer = float(scores[f"{encoder}_target"] > scores[f"{encoder}_source"])
-            scores |= {f"{encoder}_nearer": nearer} | ({f"{encoder}_nearer_across": nearer} if across else {})
-    return replace(verdict, **words, scores={**verdict.scores, **scores})
+        for errors in {"errors", "moonshine_errors"} & set(understood):
+            scores[f"{errors}_above"] = understood[errors] - sources[item.source.id][errors]
+    return replace(verdict, **words, scores={**verdict.scores, **understood, **scores})
+
+
+def _across(item: Item, persons: Mapping[str, Person]) -> bool:
+    """Whether a woman's recording is to become a man's voice or the other way, by the corpus' own word."""
+    genders = {persons[name].gender for name in (item.source.speaker, item.target)} if item.source else set()
+    return genders == {"f", "m"}
+
+
+def _compared(
+    cosines: Mapping[str, float], span: Mapping[str, tuple[float, float]], *, across: bool
+) -> dict[str, float]:
+    """Shares of the way to the target, and whether it is nearer than the source, where there is one."""
+    scores: dict[str, float] = {}
+    for encoder, (floor, ceiling) in span.items():
+        target, source = cosines[f"{encoder}_target"], cosines.get(f"{encoder}_source")
+        scores[f"{encoder}_share"] = (target - floor) / (ceiling - floor)
+        if source is not None:
+            scores[f"{encoder}_nearer"] = float(target > source)
+            if across:
+                scores[f"{encoder}_nearer_across"] = float(target > source)
+    return scores
 
 
 def reference_span(recordings: Sequence[Verdict]) -> dict[str, tuple[float, float]]:

@@ -201,7 +201,7 @@ def pairs(plan: Plan) -> dict[str, int]:
     counts = {"across": 0, "within": 0, "unknown": 0}
     for item in plan.items:
         if item.task == "convert" and item.source:
-            genders = {item.source.gender, plan.people[item.target].gender}
+            genders = {plan.people[name].gender for name in (item.source.speaker, item.target)}
             known = genders <= {"f", "m"}
             counts[("within" if len(genders) == 1 else "across") if known else "unknown"] += 1
     return counts

@@ -49,6 +49,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
         ),
     ),
     "copy": (
+        *_by_each("share"),
         "pesq",
         "mel_distance",
         "f0_correlation",
