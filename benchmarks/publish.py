@@ -41,12 +41,14 @@ from voiceswap.evaluation.report import FIGURES, OURS, Report, load
 
 ROOT = Path(__file__).parents[1]
 LARGEST_PICTURE = 300_000  # bytes
+PLAN = ("corpus", "split", "people", "count", "seed")
+"""Settings of a report that say what was measured, whoever judged."""
 
 
 def joined(report: Report, other: Report) -> Report:
     """`report` with the systems that another run of the same settings measured."""
-    if dict(report.settings) != dict(other.settings):
-        raise SystemExit("The two runs differ in corpus, people, count or seed: measure them alike.")
+    if any(report.settings[name] != other.settings[name] for name in PLAN):
+        raise SystemExit(f"The two runs differ in one of {', '.join(PLAN)}: measure them alike.")
     known = {figure.system for figure in report.figures}
     more = tuple(figure for figure in other.figures if figure.system not in known)
     return Report(report.settings, report.figures + more, (), {**report.speed, **other.speed}, report.notes)
@@ -175,7 +177,8 @@ def results(
         "What each figure means and who judges: [evaluation.md](evaluation.md).",
         f"{len(settings['people'])} people of the corpus' split `{settings['split']}`, none of them "
         f"trained on, each enrolled from about 10 s; {settings['count']} items a task, seed "
-        f"{settings['seed']}. {tables.JUDGES_NOTE} The ends of that scale here: {span}.",
+        f"{settings['seed']}. {tables.pairs_note(settings)}{tables.JUDGES_NOTE} The ends of that scale "
+        f"here: {span}.",
         "## Floors",
         floors_table(report, limits),
         *(

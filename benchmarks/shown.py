@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from voiceswap.evaluation.judge import COUNTS
 from voiceswap.evaluation.report import Report
+from voiceswap.evaluation.similarity import ENCODERS
 
 PICTURES = {
     "mels.png": "Mels of sources (left) and of what was made of them (right)",
@@ -13,7 +15,7 @@ PICTURES = {
     "speakers.png": "Likeness, errors and DNSMOS by speaker",
 }
 NAMES = {"hibari": "hibari-tts", "piper": "piper-tts, joe", "kokoro": "Kokoro", "world": "WORLD"}
-PERCENT = ("character_error_rate", "character_error_rate_above", "ge2e_nearer")
+PERCENT = (*COUNTS, *(f"{encoder}_{kind}" for encoder in ENCODERS for kind in ("nearer", "nearer_across")))
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,11 @@ FLOORS = (
 
 README_ROWS = {
     "builtin": ("character_error_rate", "dnsmos", "distillmos"),
-    "speak": ("character_error_rate", "ge2e_share", "dnsmos"),
-    "convert": ("character_error_rate_above", "ge2e_share", "ge2e_nearer", "f0_correlation", "dnsmos"),
+    "speak": ("character_error_rate", "ge2e_share", "campplus_share", "dnsmos"),
+    "convert": (
+        *("character_error_rate_above", "ge2e_share", "campplus_share"),
+        *("ge2e_nearer", "f0_correlation", "dnsmos"),
+    ),
     "copy": ("pesq",),
 }
 README_TITLES = {
@@ -71,6 +76,7 @@ README_LABELS = {
     "character_error_rate": "character errors, %",
     "character_error_rate_above": "character errors above the source's, points",
     "ge2e_share": "likeness (GE2E), 0 to 1",
+    "campplus_share": "likeness (CAM++), 0 to 1",
     "ge2e_nearer": "nearer to target than to source, %",
     "f0_correlation": "F0 correlation",
     "dnsmos": "DNSMOS",
@@ -86,8 +92,8 @@ CARD_TASKS = {
     "voices": ("builtin",),
 }
 CARD_FIGURES = {
-    "phone-recognizer": ("character_error_rate", "character_error_rate_above"),
-    "speaker-encoder": ("ge2e_share", "dvector_share", "ge2e_target", "dvector_target"),
+    "phone-recognizer": tuple(COUNTS),
+    "speaker-encoder": tuple(f"{encoder}_{kind}" for kind in ("share", "target") for encoder in ENCODERS),
 }
 """Of the figures of its tasks, those that say something of this model; all where it is not named."""
 

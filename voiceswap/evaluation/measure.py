@@ -12,7 +12,7 @@ import numpy as np
 from voiceswap.errors import DataError
 from voiceswap.evaluation import judge
 from voiceswap.evaluation.judge import Vectors, Verdict
-from voiceswap.evaluation.protocol import Item, Person, Plan
+from voiceswap.evaluation.protocol import Item, Person, Plan, Recording
 
 RECORDINGS = "recordings"
 """The system that no system surpasses: the people themselves."""
@@ -44,7 +44,7 @@ def judge_recordings(plan: Plan, people: Mapping[str, Vectors], *, track: Track 
     for person in track(list(plan.people.values())):
         for number, recording in enumerate(person.references):
             samples = read(recording.path)
-            heard, scores = judge.understood(samples, SAMPLE_RATE, recording.text)
+            words, scores = judge.understood(samples, SAMPLE_RATE, recording.text)
             scores |= judge.heard_quality(samples, SAMPLE_RATE) | judge.liveliness(samples, SAMPLE_RATE)
             for encoder in people[person.name]:
                 cosines = {
@@ -52,14 +52,26 @@ def judge_recordings(plan: Plan, people: Mapping[str, Vectors], *, track: Track 
                 }
                 scores[f"{encoder}_target"] = float(np.delete(cosines.pop(person.name), number).mean())
                 scores[f"{encoder}_other"] = float(np.mean([cosine.mean() for cosine in cosines.values()]))
-            verdicts.append(
-                Verdict(recording.id, scores, recording.text, heard, RECORDINGS, "references", person.name)
-            )
+            verdicts.append(_own_verdict(recording, "references", words, scores))
     sources = {item.source.id: item.source for item in plan.items if item.task == "convert" and item.source}
     for source in track(list(sources.values())):
-        heard, scores = judge.understood(read(source.path), SAMPLE_RATE, source.text)
-        verdicts.append(Verdict(source.id, scores, source.text, heard, RECORDINGS, "sources", source.speaker))
+        words, scores = judge.understood(read(source.path), SAMPLE_RATE, source.text)
+        verdicts.append(_own_verdict(source, "sources", words, scores))
     return verdicts
+
+
+def _own_verdict(
+    recording: Recording, task: str, words: Mapping[str, str], scores: Mapping[str, float]
+) -> Verdict:
+    return Verdict(
+        recording.id,
+        scores,
+        text=recording.text,
+        system=RECORDINGS,
+        task=task,
+        speaker=recording.speaker,
+        **words,
+    )
 
 
 def judge_system(
@@ -74,7 +86,8 @@ def judge_system(
     """The verdicts on every item of `plan` that `folder` holds as ID.wav (or flac, ogg, opus, mp3).
 
     Likeness is given by `ENCODER_target` and `ENCODER_source`, cosines, and `ENCODER_share`, the way from two
-    people (0) to one person (1); `ENCODER_nearer` is 1 where a conversion is nearer to the target. Raises
+    people (0) to one person (1); `ENCODER_nearer` is 1 where a conversion is nearer to the target, and
+    `ENCODER_nearer_across` is the same for pairs of a woman and a man, by the corpus' own word. Raises
     `DataError` when the folder holds none of the items.
     """
     found = [(item, path) for item in plan.items if (path := judge.recording_in(folder, item.id))]
@@ -84,7 +97,7 @@ def judge_system(
             str(folder), f"holds none of the plan's recordings, as {example}", "See docs/evaluation.md"
         )
     span = reference_span(recordings)
-    own = {v.id: v.scores["errors"] for v in recordings if v.task == "sources"}
+    own = {v.id: v.scores for v in recordings if v.task == "sources"}
     return [_judge_item(system, item, path, plan.people, people, own, span) for item, path in track(found)]
 
 
@@ -94,7 +107,7 @@ def _judge_item(
     path: Path,
     persons: Mapping[str, Person],
     people: Mapping[str, Vectors],
-    source_errors: Mapping[str, float],
+    sources: Mapping[str, Mapping[str, float]],
     span: Mapping[str, tuple[float, float]],
 ) -> Verdict:
     from voiceswap.audio import SAMPLE_RATE, read
@@ -103,26 +116,50 @@ def _judge_item(
     verdict = Verdict(
         item.id, judge.heard_quality(samples, SAMPLE_RATE), item.text, "", system, item.task, item.target
     )
+    near: dict[str, Vectors] = {"target": people[item.target]} if item.target else {}
+    if item.source:
+        speaker = persons[item.source.speaker]
+        others = [n for n, r in enumerate(speaker.references) if r.id != item.source.id]
+        own = {name: vectors[others] for name, vectors in people[speaker.name].items()}
+        near["target" if item.task == "copy" else "source"] = own
+    scores = judge.likeness(samples, SAMPLE_RATE, near)
+    if near:
+        scores |= _compared(scores, span, across=_across(item, persons))
     if item.task == "copy" and item.source:
         original = read(item.source.path)
-        scores = judge.fidelity(samples, original, SAMPLE_RATE) | judge.melody(samples, original, SAMPLE_RATE)
+        scores |= judge.fidelity(samples, original, SAMPLE_RATE) | judge.melody(
+            samples, original, SAMPLE_RATE
+        )
         return replace(verdict, scores={**verdict.scores, **scores})
-    heard, scores = judge.understood(samples, SAMPLE_RATE, item.text)
-    near: dict[str, Vectors] = {"target": people[item.target]} if item.target else {}
+    words, understood = judge.understood(samples, SAMPLE_RATE, item.text)
     if not item.source:
         scores |= judge.liveliness(samples, SAMPLE_RATE)
     else:
-        speaker = persons[item.source.speaker]
-        others = [n for n, r in enumerate(speaker.references) if r.id != item.source.id]
-        near["source"] = {name: vectors[others] for name, vectors in people[speaker.name].items()}
         scores |= judge.melody(samples, read(item.source.path), SAMPLE_RATE)
-        scores["errors_above"] = scores["errors"] - source_errors[item.source.id]
-    scores |= judge.likeness(samples, SAMPLE_RATE, near)
-    for encoder, (floor, ceiling) in span.items() if near else ():
-        scores[f"{encoder}_share"] = (scores[f"{encoder}_target"] - floor) / (ceiling - floor)
-        if "source" in near:
-            scores[f"{encoder}_nearer"] = float(scores[f"{encoder}_target"] > scores[f"{encoder}_source"])
-    return replace(verdict, heard=heard, scores={**verdict.scores, **scores})
+        for errors in {"errors", "moonshine_errors"} & set(understood):
+            scores[f"{errors}_above"] = understood[errors] - sources[item.source.id][errors]
+    return replace(verdict, **words, scores={**verdict.scores, **understood, **scores})
+
+
+def _across(item: Item, persons: Mapping[str, Person]) -> bool:
+    """Whether a woman's recording is to become a man's voice or the other way, by the corpus' own word."""
+    genders = {persons[name].gender for name in (item.source.speaker, item.target)} if item.source else set()
+    return genders == {"f", "m"}
+
+
+def _compared(
+    cosines: Mapping[str, float], span: Mapping[str, tuple[float, float]], *, across: bool
+) -> dict[str, float]:
+    """Shares of the way to the target, and whether it is nearer than the source, where there is one."""
+    scores: dict[str, float] = {}
+    for encoder, (floor, ceiling) in span.items():
+        target, source = cosines[f"{encoder}_target"], cosines.get(f"{encoder}_source")
+        scores[f"{encoder}_share"] = (target - floor) / (ceiling - floor)
+        if source is not None:
+            scores[f"{encoder}_nearer"] = float(target > source)
+            if across:
+                scores[f"{encoder}_nearer_across"] = float(target > source)
+    return scores
 
 
 def reference_span(recordings: Sequence[Verdict]) -> dict[str, tuple[float, float]]:

@@ -98,7 +98,7 @@ def read_manifest(corpus: Path, *, split: str = "dev-unseen") -> list[Recording]
 
 
 def bundled_sentences() -> list[str]:
-    """A hundred ordinary English sentences written for measuring; they are in no training text."""
+    """Two hundred ordinary English sentences written for measuring; they are in no training text."""
     text = resources.files("voiceswap.evaluation").joinpath("sentences.txt").read_text(encoding="utf-8")
     return text.splitlines()
 
@@ -152,7 +152,7 @@ def plan(
         raise DataError(
             f"{len(people)} speakers with enough speech", "comparing needs two or more", "Add recordings"
         )
-    items = [*_reading(people, count), *_conversions(people, rest, count, rng), *_copies(people, count)]
+    items = [*_reading(people, count), *_conversions(people, rest, count, rng), *_copies(people, rest, count)]
     return Plan(people, tuple(items), tuple(name for name in rest if name not in people))
 
 
@@ -189,6 +189,19 @@ def _conversions(
     return list(items.values())[:count]
 
 
-def _copies(people: Mapping[str, Person], count: int) -> list[Item]:
-    in_turn = [p.references[n] for n in range(REFERENCES) for p in people.values() if n < len(p.references)]
+def _copies(people: Mapping[str, Person], rest: Mapping[str, Sequence[Recording]], count: int) -> list[Item]:
+    """Everyone's recordings in turn, the references first."""
+    longest = max(len(rest[name]) for name in people)
+    in_turn = [rest[name][n] for n in range(longest) for name in people if n < len(rest[name])]
     return [Item(f"copy-{r.id}", "copy", r.text, target=r.speaker, source=r) for r in in_turn[:count]]
+
+
+def pairs(plan: Plan) -> dict[str, int]:
+    """How many conversions are `across` genders, `within` one, and of `unknown` kind, by the corpus' word."""
+    counts = {"across": 0, "within": 0, "unknown": 0}
+    for item in plan.items:
+        if item.task == "convert" and item.source:
+            genders = {plan.people[name].gender for name in (item.source.speaker, item.target)}
+            known = genders <= {"f", "m"}
+            counts[("within" if len(genders) == 1 else "across") if known else "unknown"] += 1
+    return counts

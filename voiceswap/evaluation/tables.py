@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+from voiceswap.evaluation.judge import COUNTS
 from voiceswap.evaluation.measure import RECORDINGS
 from voiceswap.evaluation.report import FIGURES, OURS, Report
+from voiceswap.evaluation.similarity import ENCODERS
 from voiceswap.evaluation.stats import Interval
 
 if TYPE_CHECKING:
@@ -18,19 +20,29 @@ TITLES = {
     "convert": "Recordings converted into the voices of other people",
     "copy": "Copy-synthesis: recordings taken apart and put together",
 }
+_ENCODER_NAMES = {
+    "ge2e": "GE2E",
+    "campplus": "CAM++ (independent)",
+    "dvector": "d-vector (took part in training)",
+}
+_LIKENESS = {
+    "share": "likeness by {}, 0 another person, 1 the same",
+    "target": "cosine to the person, {}",
+    "source": "cosine to the source's speaker, {}",
+    "other": "cosine to other people, {}",
+    "nearer": "nearer to the target than to the source, {}, %",
+    "nearer_across": "nearer to the target, woman and man alone, {}, %",
+}
 LABELS = {
     "character_error_rate": "character error rate, %",
     "character_error_rate_above": "character error rate above the source's own, points",
-    "ge2e_share": "likeness by GE2E, 0 another person, 1 the same",
-    "dvector_share": "likeness by d-vector",
-    "ge2e_target": "cosine to the person, GE2E",
-    "dvector_target": "cosine to the person, d-vector",
-    "ge2e_source": "cosine to the source's speaker, GE2E",
-    "dvector_source": "cosine to the source's speaker, d-vector",
-    "ge2e_other": "cosine to other people, GE2E",
-    "dvector_other": "cosine to other people, d-vector",
-    "ge2e_nearer": "nearer to the target than to the source, GE2E, %",
-    "dvector_nearer": "nearer to the target than to the source, d-vector, %",
+    "moonshine_error_rate": "character error rate by Moonshine, %",
+    "moonshine_error_rate_above": "the same above the source's own, points",
+    **{
+        f"{encoder}_{kind}": label.format(name)
+        for kind, label in _LIKENESS.items()
+        for encoder, name in _ENCODER_NAMES.items()
+    },
     "f0_correlation": "F0 correlation with the source",
     "f0_correlation_all": "the same, octave slips included",
     "f0_slips": "octave slips, % of voiced frames",
@@ -44,22 +56,20 @@ LABELS = {
     "memory": "peak memory, MB",
 }
 _PERCENT = (
-    "character_error_rate",
-    "character_error_rate_above",
-    "ge2e_nearer",
-    "dvector_nearer",
+    *COUNTS,
+    *(f"{encoder}_{kind}" for encoder in ENCODERS for kind in ("nearer", "nearer_across")),
     "f0_slips",
     "voicing_error",
 )
-_OWN_TASK = {"character_error_rate": {"convert": "sources"}}
+_OWN_TASK = {name: {"convert": "sources"} for name in ("character_error_rate", "moonshine_error_rate")}
 _WORST = ("character_error_rate", "ge2e_target", "f0_correlation", "pesq", "dnsmos", "distillmos")
 JUDGES_NOTE = (
     "Likeness is the cosine to other recordings of the person, on a scale from the mean between two people "
-    "(0) to the mean between one person's own recordings (1). GE2E is an independent judge. The d-vector "
-    "encoder teaches the models' speaker encoder: its figures show how well that was learnt and are no "
-    "independent evidence. F0 is Praat's; correlations leave out octave slips unless they say so. "
-    "Brackets hold 95 % confidence intervals, bootstrapped over speakers "
-    "(over sentences for built-in voices)."
+    "(0) to the mean between one person's own recordings (1). GE2E and CAM++ are independent judges. The "
+    "d-vector encoder teaches the models' speaker encoder: its figures show how well that was learnt and are "
+    "no independent evidence. Character errors are Whisper's unless Moonshine is named. F0 is Praat's; "
+    "correlations leave out octave slips unless they say so. Brackets hold 95 % confidence intervals, "
+    "bootstrapped over speakers (over sentences for built-in voices)."
 )
 
 
@@ -113,7 +123,7 @@ def markdown(report: Report) -> str:
     parts = [
         "# Evaluation",
         f"{len(settings['people'])} people of `{settings['corpus']}`, split `{settings['split']}`; "
-        f"{settings['count']} items a task, seed {settings['seed']}. {JUDGES_NOTE}",
+        f"{settings['count']} items a task, seed {settings['seed']}. {pairs_note(settings)}{JUDGES_NOTE}",
         *(
             f"## {TITLES[task]}\n\n{_markdown_table(*table)}"
             for task in TITLES
@@ -128,6 +138,17 @@ def markdown(report: Report) -> str:
         *_worst(report),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def pairs_note(settings: Mapping[str, Any]) -> str:
+    """What kinds of pairs the conversions are; nothing for reports of before that was kept."""
+    if not settings.get("pairs"):
+        return ""
+    counts = settings["pairs"]
+    return (
+        f"Of the conversions {counts['across']} are between a woman and a man, {counts['within']} within one "
+        f"gender, and of {counts['unknown']} the corpus does not tell. "
+    )
 
 
 def _markdown_table(heads: list[str], body: list[list[str]]) -> str:
