@@ -36,6 +36,7 @@ from voiceswap.training.loop import TrainingConfig
 from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.run import align, run, stores
 from voiceswap.training.speakers import SpeakerTable, store_vectors
+from voiceswap.training.spoken import speak
 from voiceswap.training.tasks.phone_recognizer import (
     PhoneRecognizerTask,
     PhoneRecognizerTraining,
@@ -489,6 +490,46 @@ def test_whole_recordings_are_labelled_where_they_are_aligned(data):
         order = [int(c) for c in torch.unique_consecutive(row[:heard]) if c]
         said = [int(c) for c in torch.unique_consecutive(phones) if c]
         assert order == said[: len(order)]
+
+
+def test_what_a_converter_makes_of_the_content_teaches_the_recognizer_alone(data, tiny_weights):
+    def teacher(kind):
+        return checkpoint.load(tiny_weights / f"{kind}.safetensors", kind)
+
+    torch.manual_seed(1)
+    model = PhoneRecognizer(teacher("phone-recognizer").config)
+    config = PhoneRecognizerTraining(aligned=4, frames=32, spoken=0, rebuilt=2.0, swapped=2)
+    task = PhoneRecognizerTask(model, [data / "teacher"], config, teacher)
+    losses, _ = task.losses(model, task.batch(np.random.default_rng(0)), 0)
+    assert set(losses) == {"rebuilt", "swapped", "frames"}
+    for name in ("rebuilt", "swapped"):
+        reached = torch.autograd.grad(losses[name], list(model.encoder.parameters()), retain_graph=True)
+        assert any(bool(gradient.abs().sum() > 0) for gradient in reached)
+    assert not any(p.requires_grad for m in (task.converter, task.encoder) for p in m.parameters())
+    plain = PhoneRecognizerTask(model, [data / "teacher"], replace(config, rebuilt=0.0), teacher)
+    assert set(plain.losses(model, plain.batch(np.random.default_rng(0)), 0)[0]) == {"frames"}
+
+
+def test_the_synthesizer_speaks_for_the_recognizer(data, tiny_weights, tmp_path):
+    encoder, synthesizer = (
+        checkpoint.load(tiny_weights / f"{kind}.safetensors", kind)
+        for kind in ("speaker-encoder", "synthesizer")
+    )
+    table = SpeakerTable(encoder, load_utterances([data / "teacher"]))
+    texts = ["Twelve of them.", "Not one! Or two?"]
+    assert features.append(speak(texts, synthesizer, table, seed=3), tmp_path) == []
+    store = FeatureStore(tmp_path)
+    assert [item.text for item in store.items] == ["Twelve of them.", "Not one!", "Or two?"]
+    for item in store.items:
+        assert len(item.phonemes) == len(item.stress) == len(item.durations)
+        assert sum(item.durations) == item.frames == len(store.f0(item)) > 0
+        assert np.isfinite(store.mel(item)).all()
+        assert len(store.audio(item)) == 0
+    again = list(speak(texts, synthesizer, table, seed=3))
+    assert [row["durations"] for row in again] == [item.durations for item in store.items]
+    # It goes on behind what is there.
+    assert features.append(speak(texts[:1], synthesizer, table, seed=4), tmp_path) == []
+    assert len(FeatureStore(tmp_path).items) == 4
 
 
 def test_labels_and_rate_of_an_aligned_utterance(data):

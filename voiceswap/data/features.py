@@ -243,8 +243,8 @@ def _jobs(cuts: Any, done: set[str], audio: bool) -> Iterator[dict[str, Any]]:
         }
 
 
-def _resume(folder: Path) -> tuple[list[dict[str, Any]], int, int]:
-    """What is complete in a store: rows, frames, samples; a tail without a row is cut off."""
+def _resume(folder: Path) -> tuple[int, int]:
+    """How many frames and samples of a store are complete; a tail without a row is cut off."""
     folder.mkdir(parents=True, exist_ok=True)
     index = folder / "index.jsonl"
     rows = read_index(folder) if index.exists() else []
@@ -255,7 +255,7 @@ def _resume(folder: Path) -> tuple[list[dict[str, Any]], int, int]:
         (folder / name).touch()
         os.truncate(folder / name, size)
     index.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    return rows, frames, samples
+    return frames, samples
 
 
 def compute(
@@ -271,8 +271,18 @@ def compute(
     `jobs` worker processes; `progress(iterable, total)` may wrap the loop. Broken files are reported, not
     fatal.
     """
-    rows, frames, samples = _resume(folder)
-    todo = list(_jobs(cuts, {row["id"] for row in rows}, audio))
+    done = {row["id"] for row in read_index(folder)} if (folder / "index.jsonl").exists() else set()
+    todo = list(_jobs(cuts, done, audio))
+    results: Iterable[dict[str, Any]] = _map(todo, jobs)
+    return append(progress(results, len(todo)) if progress else results, folder)
+
+
+def append(results: Iterable[dict[str, Any]], folder: Path) -> list[str]:
+    """Append rows with their arrays (`mel`, `f0`, `pcm`) to a store as they come; return what was skipped.
+
+    A row with an `error` is skipped. What a cut-off run left without a row is overwritten.
+    """
+    frames, samples = _resume(folder)
     skipped = []
     with (
         (folder / "mel.f16").open("ab") as mel,
@@ -280,8 +290,7 @@ def compute(
         (folder / "audio.i16").open("ab") as pcm,
         (folder / "index.jsonl").open("a", encoding="utf-8") as index,
     ):
-        results: Iterable[dict[str, Any]] = _map(todo, jobs)
-        for row in progress(results, len(todo)) if progress else results:
+        for row in results:
             if "error" in row:
                 skipped.append(f"{row['id']}: {row['error']}")
                 continue

@@ -30,10 +30,11 @@ def run(
     """Train the model `kind` on the feature folders `data` into the folder `out`; return held-out figures.
 
     `init` starts from exported weights of the same kind; their size then wins over the preset's. `teachers`
-    is the folder of the frozen models that the Synthesizer (speaker encoder), the Converter (and recognizer)
-    and a Vocoder that imitates (all the others) need, the bundled weights by default. `loop` and `task`
-    replace fields of the preset's TrainingConfig and of its task settings. Raises OptionError for an unknown
-    name or field, DataError and CheckpointError for what is on disk.
+    is the folder of the frozen models that the others learn from, the bundled weights by default: Synthesizer
+    and Converter need the speaker encoder, the Converter the recognizer as well; a Vocoder that imitates
+    needs all of them, a PhoneRecognizer with `rebuilt` the Converter and the speaker encoder. `loop` and
+    `task` replace fields of the preset's TrainingConfig and of its task settings. Raises OptionError for an
+    unknown name or field, DataError and CheckpointError for what is on disk.
     """
     if kind not in checkpoint.MODELS:
         raise OptionError(
@@ -91,7 +92,7 @@ def _task(kind: str, model: Any, folders: list[Path], settings: Any, teachers: P
     if kind == "vocoder":
         return VocoderTask(model, folders, settings, lambda found: Imitation(teacher, found))
     if kind == "phone-recognizer":
-        return PhoneRecognizerTask(model, folders, settings)
+        return PhoneRecognizerTask(model, folders, settings, teacher)
     if kind == "speaker-encoder":
         return SpeakerEncoderTask(model, folders, settings)
     if kind == "synthesizer":

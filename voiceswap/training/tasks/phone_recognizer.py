@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voiceswap.data.batches import Pool, Utterance, crop, load_utterances, pad
-from voiceswap.data.perturb import babble, mask_patches, perturb, stretch
+from voiceswap.data.perturb import babble, mask_patches, perturb, stretch, warp_formants
+from voiceswap.models.converter import loudness_of
 from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
 from voiceswap.nn.blocks import lengths_to_mask
+from voiceswap.nn.decoder import recording_quality
 from voiceswap.text.phonemes import FIRST_PHONE
 from voiceswap.training.loop import Batch, Report, Task
+from voiceswap.training.speakers import SpeakerTable
+from voiceswap.training.tasks.synthesizer import band_weights, unlike
 
 _IGNORE = -100
 
@@ -35,6 +39,10 @@ class PhoneRecognizerTraining:
     ctc: float = 0.25
     prior: float = 0.3
     """How much of the label prior is taken off in CTC, against peaks (Huang et al., 2024)."""
+    rebuilt: float = 0.0
+    """Weight of what a trained Converter, which stands still, makes of the content: the natural mel again."""
+    swapped: int = 3
+    """Rows that it also makes for somebody else, whom the SpeakerEncoder has to hear; 0 for none."""
     aligned_weights: tuple[tuple[str, float], ...] = ()
     spoken_weights: tuple[tuple[str, float], ...] = ()
 
@@ -51,11 +59,16 @@ class PhoneRecognizerTask(Task):
     """Aligned speech of the teachers, or of recordings once they have been aligned, and CTC on the rest."""
 
     def __init__(
-        self, model: PhoneRecognizer, folders: Sequence[Path], config: PhoneRecognizerTraining
+        self,
+        model: PhoneRecognizer,
+        folders: Sequence[Path],
+        config: PhoneRecognizerTraining,
+        teacher: Callable[[str], Any] | None = None,
     ) -> None:
+        """`teacher` gives the trained model of a kind; only `rebuilt` asks for it."""
         self.model = model
         self.config = config
-        found = load_utterances(folders, lambda item: bool(item.phonemes) and item.language == "en")
+        found = load_utterances(folders, lambda item: bool(item.phonemes))
         aligned = [u for u in found if u.item.durations]
         # Recordings aligned by an earlier recognizer teach frames too; CTC, which may move them, stays.
         guessed = [u for u in found if not u.item.durations or u.item.id in u.store.forced]
@@ -72,26 +85,36 @@ class PhoneRecognizerTask(Task):
         held = [u for u in spoken if u.held_out]
         self.held_spoken = [held[i] for i in rng.permutation(len(held))[:60]]
         self.log_prior = torch.full((CLASSES,), -float(np.log(CLASSES)))
+        self.table: SpeakerTable | None = None
+        if teacher is not None and config.rebuilt:
+            self.converter = teacher("converter").requires_grad_(False)
+            self.encoder = teacher("speaker-encoder").requires_grad_(False)
+            self.table = SpeakerTable(self.encoder, self.aligned.utterances)
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """mel [A, T, M], labels [A, T / 2]; ctc_mel [S, T, M], ctc_labels [S, ceil(T / 2)], phones [S, P].
 
-        With the counts of frames and phones [S].
+        With the counts of frames and phones [S], and what `rebuilt` needs (`_natural`).
         """
-        mels, labels = [], []
+        mels, labels, clean, pitches = [], [], [], []
         frames = self.config.frames
-        for utterance in self.aligned.draw(rng, self.config.aligned):
+        chosen = self.aligned.draw(rng, self.config.aligned)
+        for utterance in chosen:
             whole = frame_labels(utterance)
             length = round(frames * float(rng.uniform(0.85, 1.15)))  # another tempo
-            mel, _, start = crop(utterance, length, rng)
+            mel, f0, start = crop(utterance, length, rng)
             label = np.resize(whole, max(len(whole), start + length))[start : start + length]
-            mels.append(perturb(stretch(mel, frames / length), rng))
+            clean.append(stretch(mel, frames / length))
+            pitches.append(f0[np.arange(frames) * length // frames])
+            mels.append(perturb(clean[-1], rng))
             labels.append(label[np.arange(0, frames, 2) * length // frames])
+        natural = {} if self.table is None else self._natural(chosen, clean, mels, pitches, rng)
         mels = [
             mask_patches(babble(mel, mels[i - 1], rng), rng, most_frames=7) if rng.random() < 0.7 else mel
             for i, mel in enumerate(mels)
         ]
         batch = {"mel": torch.from_numpy(np.stack(mels)), "labels": torch.from_numpy(np.stack(labels))}
+        batch |= natural
         if self.spoken is None or not self.config.spoken:
             return batch
         spoken: list[np.ndarray] = []
@@ -114,11 +137,52 @@ class PhoneRecognizerTask(Task):
             "phone_counts": torch.tensor([len(p) for p in phones]),
         }
 
+    def _natural(
+        self,
+        utterances: Sequence[Utterance],
+        clean: Sequence[np.ndarray],
+        heard: Sequence[np.ndarray],
+        f0: Sequence[np.ndarray],
+        rng: np.random.Generator,
+    ) -> Batch:
+        """natural, outlined [A, M, T], f0 [A, T], speaker [A, S], quality [A], bands [A, M, 1].
+
+        As the Converter learns them; its outline is that of another tract, lest it tells the speaker.
+        """
+        assert self.table is not None
+        outlined = [warp_formants(mel, float(np.exp(rng.uniform(-0.2, 0.2)))) for mel in heard]
+        return {
+            "natural": torch.from_numpy(np.stack(clean)).transpose(1, 2).contiguous(),
+            "outlined": torch.from_numpy(np.stack(outlined)).transpose(1, 2).contiguous(),
+            "f0": torch.from_numpy(np.stack(f0)),
+            "speaker": torch.from_numpy(np.stack([self.table.vector(u, rng) for u in utterances])),
+            "quality": torch.stack([recording_quality(torch.from_numpy(u.mel()).T) for u in utterances]),
+            "bands": band_weights([u.item.band for u in utterances]),
+        }
+
+    def _rebuild(self, content: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Terms of the mels that the Converter makes of the content: natural ones, of whoever is asked for.
+
+        What the decoder needs and phonemes do not name, such as where exactly a sound lies between two, is
+        worth reading too. The input is of another tract, room and level than the wanted mel.
+        """
+        device = content.device
+        natural, loudness = batch["natural"], loudness_of(batch["natural"])
+        inputs = (content, logits, batch["f0"], batch["outlined"], loudness)
+        made = self.converter.to(device)(*inputs, batch["speaker"], batch["quality"]).float()
+        weight = batch["bands"].expand_as(made)
+        losses = {"rebuilt": self.config.rebuilt * ((made - natural).abs() * weight).sum() / weight.sum()}
+        if rows := self.config.swapped:
+            other = batch["speaker"].roll(1, 0)[:rows]
+            made = self.converter(*(x[:rows] for x in inputs), other, batch["quality"][:rows]).float()
+            losses["swapped"] = self.config.rebuilt * unlike(self.encoder.to(device), made, other)
+        return losses
+
     def losses(self, model: nn.Module, batch: Batch, step: int) -> tuple[dict[str, Tensor], Any]:
-        """Cross-entropy of frames, and CTC with the label prior taken off."""
-        _, logits = model(batch["mel"].transpose(1, 2))
+        """Cross-entropy of frames, CTC with the label prior taken off, and what the content is good for."""
+        content, logits = model(batch["mel"].transpose(1, 2))
         frames, labels = [logits.float().flatten(0, 1)], [batch["labels"].flatten()]
-        losses = {}
+        losses = self._rebuild(content, logits, batch) if "natural" in batch else {}
         if "ctc_mel" in batch:
             lengths = (batch["ctc_frames"] + 1) // 2
             mask = lengths_to_mask(lengths, (batch["ctc_mel"].shape[1] + 1) // 2)
