@@ -91,7 +91,9 @@ class Converter(nn.Module):
         """
         frames = f0.shape[1]
         hidden = self.encode(content, logits)[:, :frames]
-        hidden = torch.cat([hidden, loudness.unsqueeze(-1), outline_of(heard, self.config.outline)], -1)
+        # Where it is voiced the outline says who speaks; hisses and bursts need it.
+        outline = outline_of(heard, self.config.outline) * (f0 == 0).unsqueeze(-1)
+        hidden = torch.cat([hidden, loudness.unsqueeze(-1), outline], -1)
         return self.decoder(hidden, f0, self.speaker(speaker, quality), mask, adapter)
 
 
