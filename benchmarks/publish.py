@@ -23,7 +23,6 @@ from shown import (
     CARD_TASKS,
     FLOORS,
     NAMES,
-    PERCENT,
     PICTURES,
     README_LABELS,
     README_ROWS,
@@ -74,8 +73,13 @@ def reached(report: Report, limits: Mapping[str, Any], floor: Floor) -> tuple[fl
     measured = report.figure(OURS, task, name)
     if measured is None:
         return None
-    value = measured.mean * (100 if name in PERCENT else 1)
+    value = measured.mean * (100 if name in tables.PERCENT else 1)
     own = tables._own(report, task, name)
+    if floor.relative:
+        if own is None:
+            return None
+        value = measured.mean / own.mean
+        return value, short(value), "1"
     return value, tables._cell(name, measured), tables._cell(name, own)
 
 
@@ -91,7 +95,7 @@ def floors_table(report: Report, limits: Mapping[str, Any]) -> str:
         # A hair below a floor is below it: the full value decides, not the written one.
         met = value >= floor.floor if floor.at_least else value <= floor.floor
         body.append([floor.label, written, own, bound, "met" if met else "**not met**"])
-    return table(["figure", "measured", "recordings", "floor", ""], body)
+    return table(["figure", "measured", "recordings", "goal", ""], body)
 
 
 def limits_table(records: Sequence[Mapping[str, Any]]) -> str:
@@ -179,7 +183,7 @@ def results(
         f"trained on, each enrolled from about 10 s; {settings['count']} items a task, seed "
         f"{settings['seed']}. {tables.pairs_note(settings)}{tables.JUDGES_NOTE} The ends of that scale "
         f"here: {span}.",
-        "## Floors",
+        "## Goals",
         floors_table(report, limits),
         *(
             f"## {title}\n\n{table([renamed(head) for head in heads], body)}"
@@ -311,7 +315,7 @@ def main() -> None:
         help="the same for other systems, if they were measured apart",
     )
     parser.add_argument(
-        "--limits", type=Path, nargs="*", default=[], help="of benchmarks/limits.py; floors by the first"
+        "--limits", type=Path, nargs="*", default=[], help="of benchmarks/limits.py; goals by the first"
     )
     parser.add_argument("--runs", type=Path, help="folder of the training runs")
     args = parser.parse_args()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +13,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from voiceswap.errors import DataError, EnrollmentError, MissingExtraError, OptionError
 from voiceswap.evaluation import intelligibility, judge, pitch, protocol, quality, similarity
 from voiceswap.evaluation.generate import SPEED_FILE, generate
-from voiceswap.evaluation.report import evaluate
+from voiceswap.evaluation.report import _workers, evaluate
 from voiceswap.evaluation.stats import bootstrap
 from voiceswap.evaluation.tables import markdown, rich_tables
 from voiceswap.speech import Speech
@@ -269,6 +271,24 @@ def test_generate_writes_what_was_asked_and_how_long_it_took(corpus: Path, tmp_p
     assert set(record["speed"]) == set(protocol.TASKS)
     assert list(record["voices"].items())[:2] == [("builtin-001", "alto-1"), ("builtin-002", "bass-1")]
     assert all(task["audio_seconds"] > 0 < task["seconds"] for task in record["speed"].values())
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_judges_work_in_processes_of_one_thread(jobs: int) -> None:
+    before = torch.get_num_threads()
+    with _workers(jobs, show=False) as each:
+        assert list(each("halves")(round, [2.2, 3.7, 0.1])) == [2, 4, 0]
+        assert set(each("threads")(_threads, range(3))) == {1}
+        assert (set(each("process")(_process, range(3))) == {os.getpid()}) == (jobs == 1)
+    assert torch.get_num_threads() == before
+
+
+def _threads(_: int) -> int:
+    return torch.get_num_threads()
+
+
+def _process(_: int) -> int:
+    return os.getpid()
 
 
 @pytest.mark.usefixtures("deaf_judges")

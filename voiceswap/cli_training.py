@@ -160,6 +160,7 @@ def evaluate(
     page_only: Annotated[
         bool, typer.Option("--page-only", help="Only that page, of the report that is in OUT already.")
     ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that judge.")] = os.cpu_count() or 1,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
 ) -> None:
@@ -186,6 +187,7 @@ def evaluate(
         others=others,
         pictures=pictures,
         progress=sys.stderr.isatty(),
+        jobs=jobs,
     )
     for table in tables.rich_tables(measured):
         Console().print(table)

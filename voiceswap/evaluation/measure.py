@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +18,58 @@ from voiceswap.evaluation.protocol import Item, Person, Plan, Recording
 RECORDINGS = "recordings"
 """The system that no system surpasses: the people themselves."""
 
-Track = Callable[[Iterable[Any]], Iterable[Any]]
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""Like `map`: the results in order, computed wherever."""
 
 
-def vectors_of_people(plan: Plan, *, encoders: Sequence[str], track: Track = iter) -> dict[str, Vectors]:
+def vectors_of_people(plan: Plan, *, encoders: Sequence[str], each: Each = map) -> dict[str, Vectors]:
     """The vectors of every person's reference recordings."""
+    people = list(plan.people.values())
+    vectors = each(partial(_vectors_of_person, encoders=encoders), people)
+    return {person.name: found for person, found in zip(people, vectors, strict=True)}
+
+
+def _vectors_of_person(person: Person, encoders: Sequence[str]) -> Vectors:
     from voiceswap.audio import SAMPLE_RATE, read
 
-    return {
-        person.name: judge.vectors_of(
-            [read(r.path) for r in person.references], SAMPLE_RATE, encoders=encoders
-        )
-        for person in track(list(plan.people.values()))
-    }
+    return judge.vectors_of([read(r.path) for r in person.references], SAMPLE_RATE, encoders=encoders)
 
 
-def judge_recordings(plan: Plan, people: Mapping[str, Vectors], *, track: Track = iter) -> list[Verdict]:
+def judge_recordings(plan: Plan, people: Mapping[str, Vectors], *, each: Each = map) -> list[Verdict]:
     """The plan's own recordings: task `references`, what likeness is compared with, and task `sources`.
 
     References get `ENCODER_target`, the mean cosine to the person's other references (the ceiling), and
     `ENCODER_other`, the same to those of other people (the floor).
     """
+    references = [(p.name, n) for p in plan.people.values() for n in range(len(p.references))]
+    sources = {item.source.id: item.source for item in plan.items if item.task == "convert" and item.source}
+    return [
+        *each(partial(_judge_reference, persons=plan.people, people=people), references),
+        *each(_judge_source, sources.values()),
+    ]
+
+
+def _judge_reference(
+    which: tuple[str, int], persons: Mapping[str, Person], people: Mapping[str, Vectors]
+) -> Verdict:
     from voiceswap.audio import SAMPLE_RATE, read
 
-    verdicts = []
-    for person in track(list(plan.people.values())):
-        for number, recording in enumerate(person.references):
-            samples = read(recording.path)
-            words, scores = judge.understood(samples, SAMPLE_RATE, recording.text)
-            scores |= judge.heard_quality(samples, SAMPLE_RATE) | judge.liveliness(samples, SAMPLE_RATE)
-            for encoder in people[person.name]:
-                cosines = {
-                    name: people[name][encoder] @ people[person.name][encoder][number] for name in people
-                }
-                scores[f"{encoder}_target"] = float(np.delete(cosines.pop(person.name), number).mean())
-                scores[f"{encoder}_other"] = float(np.mean([cosine.mean() for cosine in cosines.values()]))
-            verdicts.append(_own_verdict(recording, "references", words, scores))
-    sources = {item.source.id: item.source for item in plan.items if item.task == "convert" and item.source}
-    for source in track(list(sources.values())):
-        words, scores = judge.understood(read(source.path), SAMPLE_RATE, source.text)
-        verdicts.append(_own_verdict(source, "sources", words, scores))
-    return verdicts
+    person, number = which
+    recording = persons[person].references[number]
+    samples = read(recording.path)
+    words, scores = judge.understood(samples, SAMPLE_RATE, recording.text)
+    scores |= judge.heard_quality(samples, SAMPLE_RATE) | judge.liveliness(samples, SAMPLE_RATE)
+    for encoder in people[person]:
+        cosines = {name: people[name][encoder] @ people[person][encoder][number] for name in people}
+        scores[f"{encoder}_target"] = float(np.delete(cosines.pop(person), number).mean())
+        scores[f"{encoder}_other"] = float(np.mean([cosine.mean() for cosine in cosines.values()]))
+    return _own_verdict(recording, "references", words, scores)
+
+
+def _judge_source(source: Recording) -> Verdict:
+    from voiceswap.audio import SAMPLE_RATE, read
+
+    return _own_verdict(source, "sources", *judge.understood(read(source.path), SAMPLE_RATE, source.text))
 
 
 def _own_verdict(
@@ -81,7 +93,7 @@ def judge_system(
     people: Mapping[str, Vectors],
     recordings: Sequence[Verdict],
     *,
-    track: Track = iter,
+    each: Each = map,
 ) -> list[Verdict]:
     """The verdicts on every item of `plan` that `folder` holds as ID.wav (or flac, ogg, opus, mp3).
 
@@ -98,13 +110,15 @@ def judge_system(
         )
     span = reference_span(recordings)
     own = {v.id: v.scores for v in recordings if v.task == "sources"}
-    return [_judge_item(system, item, path, plan.people, people, own, span) for item, path in track(found)]
+    verdict = partial(
+        _judge_item, system=system, persons=plan.people, people=people, sources=own, span=span
+    )
+    return list(each(verdict, found))
 
 
 def _judge_item(
+    which: tuple[Item, Path],
     system: str,
-    item: Item,
-    path: Path,
     persons: Mapping[str, Person],
     people: Mapping[str, Vectors],
     sources: Mapping[str, Mapping[str, float]],
@@ -112,6 +126,7 @@ def _judge_item(
 ) -> Verdict:
     from voiceswap.audio import SAMPLE_RATE, read
 
+    item, path = which
     samples = read(path)
     verdict = Verdict(
         item.id, judge.heard_quality(samples, SAMPLE_RATE), item.text, "", system, item.task, item.target

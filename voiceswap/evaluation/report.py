@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,11 +198,39 @@ def check_names(others: Iterable[str]) -> None:
         )
 
 
-def _bars(show: bool) -> Callable[[str], Callable[[Iterable[Any]], Iterable[Any]]]:
-    """Progress bars by label."""
+def _bar(label: str, items: Iterable[Any], show: bool, total: int | None = None) -> Iterable[Any]:
     from rich.progress import track
 
-    return lambda label: lambda items: track(list(items), description=label, disable=not show)
+    return track(items, description=label, disable=not show, total=total)
+
+
+def _alone() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def _workers(jobs: int, show: bool) -> Iterator[Callable[[str], measure.Each]]:
+    """By label, a `map` with a progress bar over `jobs` processes of one thread each."""
+    pool = None
+    if jobs > 1:
+        # Not forked: the judges' runtimes have threads of their own.
+        pool = ProcessPoolExecutor(jobs, get_context("spawn"), _alone)
+
+    def labelled(label: str) -> measure.Each:
+        def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
+            todo = list(items)
+            return _bar(label, (pool.map if pool else map)(function, todo), show, len(todo))
+
+        return each
+
+    try:
+        with one_thread():
+            yield labelled
+    finally:
+        if pool:
+            pool.shutdown(cancel_futures=True)
 
 
 def evaluate(
@@ -214,34 +245,37 @@ def evaluate(
     others: Mapping[str, Path] | None = None,
     pictures: bool = True,
     progress: bool = True,
+    jobs: int = 1,
 ) -> Report:
     """Measure `studio` on `corpus` with `count` recordings of each task, and `others` on what they made.
 
     What the studio makes goes to `out`/voiceswap, the report to `out`/report.json, report.md and pictures.
     `others` are folders by name of a system, of recordings named as in `protocol.plan`; without a studio only
-    they are measured. The plan depends on `corpus`, `count`, `seed`, `speakers` and `split` alone. Raises
-    `MissingExtraError` where a judge is not installed, `DataError` for a corpus or a folder that cannot be
-    used, `OptionError` for a `count` below 1 or a speaker that is not in the corpus.
+    they are measured. `jobs` processes judge; one makes what is timed. The plan depends on `corpus`, `count`,
+    `seed`, `speakers` and `split` alone. Raises `MissingExtraError` where a judge is not installed,
+    `DataError` for a corpus or a folder that cannot be used, `OptionError` for a `count` below 1 or a speaker
+    that is not in the corpus.
     """
     check_names(others or ())
     plan = protocol.plan(corpus, count=count, seed=seed, speakers=speakers, split=split)
     encoders, notes = similarity.installed()
     notes += intelligibility.second_notes()
     notes += [f"{name}: too little speech to enroll and compare" for name in plan.skipped]
-    bars = _bars(progress)
     folders: dict[str, Path] = {}
     if studio is not None:
         folders[OURS] = out / OURS
-        refused = generate(studio, plan, folders[OURS], track=bars("making speech"))
+        refused = generate(
+            studio, plan, folders[OURS], track=lambda items: _bar("making speech", items, progress)
+        )
         notes += [f"{name} was not enrolled: {reason}" for name, reason in refused.items()]
     folders |= others or {}
-    with one_thread():
-        people = measure.vectors_of_people(plan, encoders=encoders, track=bars("references"))
-        recordings = measure.judge_recordings(plan, people, track=bars("judging recordings"))
+    with _workers(jobs, progress) as each:
+        people = measure.vectors_of_people(plan, encoders=encoders, each=each("references"))
+        recordings = measure.judge_recordings(plan, people, each=each("judging recordings"))
         verdicts = list(recordings)
         for name, folder in folders.items():
             verdicts += measure.judge_system(
-                name, folder, plan, people, recordings, track=bars(f"judging {name}")
+                name, folder, plan, people, recordings, each=each(f"judging {name}")
             )
     settings = {
         "corpus": corpus.name,

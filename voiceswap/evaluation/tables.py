@@ -55,7 +55,7 @@ LABELS = {
     "speed": "seconds of audio from a second of one processor core",
     "memory": "peak memory, MB",
 }
-_PERCENT = (
+PERCENT = (
     *COUNTS,
     *(f"{encoder}_{kind}" for encoder in ENCODERS for kind in ("nearer", "nearer_across")),
     "f0_slips",
@@ -81,7 +81,7 @@ def _cell(name: str, value: Interval | None) -> str:
 
 def written(name: str, value: float) -> str:
     """A figure with the digits that it is given with, shares as percentages."""
-    return f"{value * 100:.1f}" if name in _PERCENT else f"{value:.2f}"
+    return f"{value * 100:.1f}" if name in PERCENT else f"{value:.2f}"
 
 
 def _own(report: Report, task: str, name: str) -> Interval | None:
@@ -162,7 +162,7 @@ def _worst(report: Report) -> Iterator[str]:
             worst = report.worst(task, name)
             if name not in FIGURES[task] or not worst:
                 continue
-            scale = 100 if name in _PERCENT else 1
+            scale = 100 if name in PERCENT else 1
             lines = [
                 f"| {verdict.id} | {value * scale:.2f} |"
                 + (f" {verdict.text} | {verdict.heard} |" if name == "character_error_rate" else "")

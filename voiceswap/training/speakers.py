@@ -51,12 +51,25 @@ class SpeakerTable:
             f0 = u.f0()
             pitch.setdefault(speaker, []).append(np.log(f0[f0 > 0]))
         self.vectors = {speaker: np.stack(rows) for speaker, rows in vectors.items()}
+        self.names = sorted(self.vectors)
+        self.mean = np.mean([rows.mean(0) for rows in self.vectors.values()], 0)
         self.pitch = {speaker: pitch_statistics(np.concatenate(logs)) for speaker, logs in pitch.items()}
 
-    def vector(self, utterance: Utterance, rng: np.random.Generator) -> np.ndarray:
-        """The mean of one to four recordings of the speaker, not this one where there are others [S]."""
+    def vector(
+        self, utterance: Utterance, rng: np.random.Generator, *, astray: float = 0.0
+    ) -> np.ndarray:
+        """The mean of one to four recordings of the speaker, not this one where there are others [S].
+
+        By up to `astray` of its length it is led towards some other speaker's: the vectors of people who are
+        known from training lie close together, those of a stranger's recordings do not.
+        """
         rows = self.vectors[utterance.item.speaker]
-        return unit(rows[self._others(utterance, rng, 4)].mean(0))
+        vector = unit(rows[self._others(utterance, rng, 4)].mean(0))
+        if not astray:
+            return vector
+        others = self.vectors[self.names[int(rng.integers(len(self.names)))]]
+        towards = others[int(rng.integers(len(others)))]
+        return unit(vector + float(rng.uniform(0, astray)) * (towards - self.mean))
 
     @torch.no_grad()
     def warped_vector(self, utterance: Utterance, factor: float, rng: np.random.Generator) -> np.ndarray:

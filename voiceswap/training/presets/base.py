@@ -35,19 +35,19 @@ _SPOKEN = (
     *(("common-voice", 1.5), ("speechocean762", 0.4), ("*", 1.0)),
 )
 _READ = (
-    *(("heart", 0.5), ("kokoro", 1.0), ("kathleen", 0.6), ("ljspeech", 0.6), ("librispeech-dev", 1.6)),
-    *(("librispeech-100", 1.0), ("common-voice", 0.8), ("speechocean762", 0.1), ("warped", 0.0), ("*", 1.0)),
+    *(("heart", 0.3), ("kokoro", 0.8), ("kathleen", 0.3), ("ljspeech", 0.3), ("librispeech-dev", 1.3)),
+    *(("librispeech-100", 1.5), ("common-voice", 1.2), ("speechocean762", 0.3), ("warped", 0.0), ("*", 1.0)),
 )
 _CONVERTED = (
     *(
-        ("heart", 0.6),
-        ("kokoro", 1.0),
-        ("kathleen", 0.8),
-        ("ljspeech", 0.8),
+        ("heart", 0.3),
+        ("kokoro", 0.8),
+        ("kathleen", 0.4),
+        ("ljspeech", 0.4),
         ("nathalie", 0.3),
         ("kerstin", 0.2),
     ),
-    *(("librispeech-dev", 2.0), ("librispeech-100", 1.5), ("common-voice", 1.2), ("speechocean762", 0.4)),
+    *(("librispeech-dev", 1.5), ("librispeech-100", 1.8), ("common-voice", 1.5), ("speechocean762", 0.5)),
     *(("warped", 0.0), ("*", 1.0)),
 )
 

@@ -18,6 +18,7 @@ from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.nn.decoder import recording_quality
 from voiceswap.nn.discriminators import MelDiscriminator, judge_mels
+from voiceswap.nn.listener import Listener, hide, overhear
 from voiceswap.training.loop import Batch, Report, Task
 from voiceswap.training.speakers import SpeakerTable
 from voiceswap.training.tasks.synthesizer import (
@@ -45,12 +46,27 @@ class ConverterTraining:
     """Weight of the cosine distance between the speaker vector heard in the output and the one given."""
     pseudo: float = 0.3
     """Share of the utterances that are disguised as people who do not exist, for more speakers."""
+    astray: float = 0.35
+    """How far at most a vector is led towards another speaker's, as a share of its length."""
     swapped: float = 0.25
     """Share of the batch that is converted to another speaker; consistency and discriminator judge it."""
+    hidden: float = 0.2
+    """Weight of hiding at the bottleneck who speaks from a listener that learns to tell."""
+
+
+class _Critics(nn.Module):
+    """What the converter plays against: a judge of mels, once it is on, and a listener at the bottleneck."""
+
+    def __init__(self, mels: MelDiscriminator | None, listener: Listener) -> None:
+        super().__init__()
+        self.mels = mels
+        self.listener = listener
 
 
 class ConverterTask(Task):
     """L1 on mel; speaker consistency, also for swapped speakers; then a patch discriminator."""
+
+    critic: _Critics
 
     def __init__(
         self,
@@ -73,8 +89,9 @@ class ConverterTask(Task):
         held = [u for u in found if u.held_out] or found
         rng = np.random.default_rng(0)
         self.held = [held[i] for i in rng.permutation(len(held))[:40]]
-        if config.adversarial_from is not None:
-            self.critic = MelDiscriminator(encoder.config.vector)
+        vector = encoder.config.vector
+        judge = MelDiscriminator(vector) if config.adversarial_from is not None else None
+        self.critic = _Critics(judge, Listener(model.config.bottleneck, vector))
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """See `collate`."""
@@ -88,7 +105,10 @@ class ConverterTask(Task):
             quality.append(recording_quality(whole))
             mel, f0, _ = crop(utterance, self.config.frames, rng)
             mel, f0, vector = disguised(self, utterance, mel, f0, rng if perturbed else None)
-            vectors.append(self.table.vector(utterance, rng) if vector is None else vector)
+            if vector is None:
+                astray = self.config.astray if perturbed else 0.0
+                vector = self.table.vector(utterance, rng, astray=astray)
+            vectors.append(vector)
             mels.append(mel)
             pitches.append(f0)
             heard.append(perturb(mel, rng) if perturbed else mel)
@@ -110,6 +130,7 @@ class ConverterTask(Task):
         """Named terms; the discriminator's only once it is on."""
         with torch.no_grad():
             content, logits = self.recognizer.to(batch["mel"].device)(batch["heard"])
+        bare: Any = getattr(model, "module", model)
         loudness = loudness_of(batch["mel"])
         inputs = (content, logits, batch["f0"], batch["outlined"], loudness)
         mel = model(*inputs, batch["speaker"], batch["quality"]).float()
@@ -123,11 +144,25 @@ class ConverterTask(Task):
             losses["swapped"] = self.config.consistency * unlike(self.encoder.to(mel.device), made, other)
             crossed = made * bands, other
         mask = torch.ones(len(mel), mel.shape[2], 1, device=mel.device)
-        return finish_losses(self, losses, mel, batch, mask, step, crossed)
+        losses, judged = finish_losses(self, self.critic.mels, losses, mel, batch, mask, step, crossed)
+        if not self.config.hidden or step < 0:
+            return losses, None if judged is None else (judged, None, None)
+        with torch.no_grad():
+            source = self.encoder(batch["heard"])
+        code = torch.tanh(bare.squeeze(content))
+        self.critic.listener.requires_grad_(False)
+        losses["hidden"] = self.config.hidden * hide(self.critic.listener(code, source))
+        self.critic.listener.requires_grad_(True)
+        return losses, (judged, code.detach(), source)
 
     def critic_losses(self, critic: nn.Module, seen: Any) -> dict[str, Tensor]:
-        """Least-squares real-or-fake, and whose."""
-        return judge_mels(critic, *seen)
+        """Least-squares real-or-fake, and whose; whom the listener hears in the bottleneck."""
+        bare: Any = getattr(critic, "module", critic)
+        judged, code, source = seen
+        losses = {} if judged is None else judge_mels(bare.mels, *judged)
+        if code is not None:
+            losses["listener"] = overhear(bare.listener(code, source))
+        return losses
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> Report:

@@ -1,4 +1,9 @@
-"""Training the SpeakerEncoder: tell speakers apart, and agree with a packaged teacher about who is alike."""
+"""Training the SpeakerEncoder: tell speakers apart, and foretell how each of their phones sounds.
+
+Telling apart alone leaves a vector of few dimensions, which names a known speaker and says little of a new
+one. What the acoustic models need to know is the portrait: the mean spectrum of every phone, here of the
+speaker's other recordings, read off the vector by a linear layer.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +21,11 @@ from torch.nn import functional as F
 from voiceswap.data.batches import Utterance, crop, load_utterances
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import perturb, warp_formants
-from voiceswap.models.speaker_encoder import SpeakerEncoder
+from voiceswap.models.speaker_encoder import BANDS, SpeakerEncoder
 from voiceswap.training.loop import Batch, Report, Task
+from voiceswap.training.portraits import PHONES, Portraits
 
-_WARPS = (1.0, 0.88, 1.13)
+_WARPS = (1.0, 0.8, 0.88, 1.13, 1.25)
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,11 @@ class SpeakerEncoderTraining:
     frames: int = 180
     scale: float = 30.0
     margin: float = 0.2
-    teacher: float = 4.0
+    portrait: float = 4.0
+    """Weight of the distance of the phones' mean spectra, in units of the log-mel."""
+    teacher: float = 1.0
     teacher_vectors: str = ""
     """A JSON file {speaker: vector} by another encoder, or nothing."""
-    measured: tuple[str, ...] = ()
-    """Feature folders whose `dev-unseen` people the equal error rate is measured on; never trained on."""
 
 
 class _Classifier(nn.Module):
@@ -43,6 +49,7 @@ class _Classifier(nn.Module):
     def __init__(self, encoder: SpeakerEncoder, classes: int, teacher: int) -> None:
         super().__init__()
         self.encoder = encoder
+        self.portrait = nn.Linear(encoder.config.vector, PHONES * BANDS)
         self.classes = nn.Parameter(F.normalize(torch.randn(classes, encoder.config.vector), dim=-1))
         self.to_teacher = nn.Linear(encoder.config.vector, max(1, teacher))
 
@@ -54,11 +61,10 @@ class SpeakerEncoderTask(Task):
         self, model: SpeakerEncoder, folders: Sequence[Path], config: SpeakerEncoderTraining
     ) -> None:
         self.config = config
-        speakers: dict[str, list[Utterance]] = {}
-        for utterance in load_utterances(folders):
-            speakers.setdefault(utterance.item.speaker, []).append(utterance)
+        speakers = _by_speaker(load_utterances(folders))
         self.names = sorted(speakers)
         self.speakers = [speakers[name] for name in self.names]
+        self.portraits = Portraits(self.speakers)
         amount = np.array([sum(u.item.frames for u in us) for us in self.speakers], np.float64) ** 0.4
         self.chance = amount / amount.sum()
         vectors = json.loads(Path(config.teacher_vectors).read_text()) if config.teacher_vectors else {}
@@ -69,27 +75,40 @@ class SpeakerEncoderTask(Task):
                 row[:] = vectors[name]
         self.teacher = torch.from_numpy(table)
         self.model: nn.Module = _Classifier(model, len(self.names) * len(_WARPS), width)
-        self.measured = [FeatureStore(Path(folder)) for folder in config.measured]
+        unseen = [
+            Utterance(item, store)
+            for store in map(FeatureStore, folders)
+            for item in store.items
+            if item.split == "dev-unseen"
+        ]
+        self.unseen = [us for us in _by_speaker(unseen).values() if len(us) > 1]
+        self.their_portraits = Portraits(self.unseen)
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """mel [B, M, T], speaker [B] (index), warp [B] (index into the formant warps)."""
-        mels, warps = [], []
+        """mel [B, M, T]; speaker and warp [B] (indices); portrait [B, PHONES, BANDS], counts [B, PHONES]."""
+        mels, warps, portraits, counts = [], [], [], []
         chosen = rng.choice(len(self.speakers), self.config.batch_size, p=self.chance)
         for speaker in chosen:
             utterances = self.speakers[speaker]
-            mel, _, _ = crop(utterances[int(rng.integers(len(utterances)))], self.config.frames, rng)
-            warp = int(rng.choice(len(_WARPS), p=(0.7, 0.15, 0.15)))
-            mel = warp_formants(mel, _WARPS[warp] * float(rng.uniform(0.985, 1.015)))
-            mels.append(perturb(mel, rng, strength=0.0 if rng.random() < 0.3 else 0.5))
+            number = int(rng.integers(len(utterances)))
+            mel, _, _ = crop(utterances[number], self.config.frames, rng)
+            warp = int(rng.choice(len(_WARPS), p=(0.5, 0.1, 0.15, 0.15, 0.1)))
+            factor = _WARPS[warp] * float(rng.uniform(0.985, 1.015))
+            mels.append(perturb(warp_formants(mel, factor), rng, strength=0.0 if rng.random() < 0.3 else 0.5))
             warps.append(warp)
+            portrait, count = self.portraits.target(speaker, number, factor)
+            portraits.append(portrait)
+            counts.append(count)
         return {
             "mel": torch.from_numpy(np.stack(mels)).transpose(1, 2).contiguous(),
             "speaker": torch.from_numpy(chosen),
             "warp": torch.tensor(warps),
+            "portrait": torch.from_numpy(np.stack(portraits)),
+            "counts": torch.from_numpy(np.stack(counts)),
         }
 
     def losses(self, model: nn.Module, batch: Batch, step: int) -> tuple[dict[str, Tensor], Any]:
-        """Margin softmax over the classes; cosine distance to the teacher's mean vector of the speaker."""
+        """Margin softmax over the classes; the portrait; distance to the teacher's vector of the speaker."""
         bare: Any = getattr(model, "module", model)
         vector = bare.encoder(batch["mel"]).float()
         target = batch["speaker"] * len(_WARPS) + batch["warp"]
@@ -98,6 +117,9 @@ class SpeakerEncoderTask(Task):
         angle = torch.acos(cosine.gather(1, target[:, None]).clamp(-1 + 1e-5, 1 - 1e-5))
         logits = cosine.scatter(1, target[:, None], torch.cos(angle + margin))
         losses = {"classes": F.cross_entropy(self.config.scale * logits, target, label_smoothing=0.05)}
+        if self.config.portrait:
+            told = bare.portrait(vector).view_as(batch["portrait"])
+            losses["portrait"] = self.config.portrait * _distance(told, batch["portrait"], batch["counts"])
         if self.teacher.shape[1] > 1:
             wanted = self.teacher.to(vector.device)[batch["speaker"]]
             known = (wanted.abs().sum(1) > 0) & (batch["warp"] == 0)
@@ -111,19 +133,30 @@ class SpeakerEncoderTask(Task):
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> Report:
-        """Equal error rate and mean cosines over pairs of recordings by people who were never trained on."""
+        """Of people who were never trained on: equal error rate, mean cosines, what remains of portraits.
+
+        `portrait` is their phones' distance from what is told, as a share of that from everyone's mean.
+        """
         bare: Any = model
-        device = next(model.parameters()).device
-        vectors, names = [], []
-        for store in self.measured:
-            for item in [i for i in store.items if i.split == "dev-unseen"][::3]:
-                mel = torch.from_numpy(store.mel(item)[:500].astype(np.float32)).T[None].to(device)
-                vectors.append(bare.encoder(mel)[0].cpu())
-                names.append(item.speaker)
-        if len(set(names)) < 2:
+        if len(self.unseen) < 2:
             return Report({})
+        device = next(model.parameters()).device
+        everyone = torch.from_numpy(self.their_portraits.mean - self.portraits.mean)
+        vectors, names, remains, distance = [], [], 0.0, 0.0
+        for speaker, utterances in enumerate(self.unseen):
+            for number, utterance in enumerate(utterances):
+                mel = torch.from_numpy(utterance.mel()[:500]).T[None].to(device)
+                vector = bare.encoder(mel)
+                wanted, counts = map(torch.from_numpy, self.their_portraits.target(speaker, number))
+                wanted = wanted + everyone
+                told = bare.portrait(vector).view(PHONES, BANDS).cpu()
+                remains += float(_distance(told, wanted, counts))
+                distance += float(_distance(torch.zeros_like(told), wanted, counts))
+                vectors.append(vector[0].cpu())
+                names.append(speaker)
         cosine = torch.stack(vectors) @ torch.stack(vectors).T
-        same = torch.tensor([[a == b for b in names] for a in names])
+        who = torch.tensor(names)
+        same = who[:, None] == who
         pairs = torch.triu(torch.ones_like(same), 1).bool()
         yes, no = cosine[pairs & same].numpy(), cosine[pairs & ~same].numpy()
         return Report(
@@ -131,8 +164,21 @@ class SpeakerEncoderTask(Task):
                 "equal_error": equal_error_rate(yes, no),
                 "same": float(yes.mean()),
                 "different": float(no.mean()),
+                "portrait": remains / max(distance, 1e-6),
             }
         )
+
+
+def _by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
+    speakers: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        speakers.setdefault(utterance.item.speaker, []).append(utterance)
+    return speakers
+
+
+def _distance(told: Tensor, wanted: Tensor, counts: Tensor) -> Tensor:
+    """Mean absolute difference of portraits [..., PHONES, BANDS], phones weighted by `counts`."""
+    return ((told - wanted).abs().mean(-1) * counts).sum() / counts.sum().clamp(min=1e-6)
 
 
 def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:

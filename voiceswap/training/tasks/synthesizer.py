@@ -38,6 +38,8 @@ class SynthesizerTraining:
     weights: tuple[tuple[str, float], ...] = ()
     pseudo: float = 0.3
     """Share of the utterances that are disguised as people who do not exist, for more speakers."""
+    astray: float = 0.35
+    """How far at most a vector is led towards another speaker's, as a share of its length."""
     adversarial_from: int | None = None
     adversarial: float = 0.1
     """Weight of pleasing the discriminator, once it is on."""
@@ -104,7 +106,10 @@ class SynthesizerTask(Task):
             shape = np.where(f0 > 0, np.log(np.maximum(f0, 1.0) / median) / spread, 0.0)
             shapes.append(np.clip(shape, -4, 4).astype(np.float32))
             mel, f0, vector = disguised(self, utterance, utterance.mel(), f0, rng if disguise else None)
-            vectors.append(self.table.vector(utterance, rng) if vector is None else vector)
+            if vector is None:
+                astray = self.config.astray if disguise else 0.0
+                vector = self.table.vector(utterance, rng, astray=astray)
+            vectors.append(vector)
             mels.append(mel)
             pitches.append(f0)
         return {
@@ -150,7 +155,7 @@ class SynthesizerTask(Task):
             * (F.binary_cross_entropy_with_logits(voicing.float(), voiced, reduction="none") * flat).sum()
             / flat.sum(),
         }
-        return finish_losses(self, losses, mel, batch, mask, step)
+        return finish_losses(self, self.critic, losses, mel, batch, mask, step)
 
     def _segments(self, batch: Batch, spread: Tensor) -> tuple[Batch, Tensor]:
         """A random stretch of `segment` frames of every row of whatever counts in frames."""
@@ -211,6 +216,7 @@ def disguised(
 
 def finish_losses(
     task: Any,
+    judge: nn.Module | None,
     losses: dict[str, Tensor],
     mel: Tensor,
     batch: Batch,
@@ -218,7 +224,7 @@ def finish_losses(
     step: int,
     crossed: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], Any]:
-    """Add the terms that Synthesizer and Converter share: speaker consistency and the mel discriminator.
+    """Add the terms that Synthesizer and Converter share: speaker consistency and `judge`, the discriminator.
 
     `crossed` are mels [b, M, T] without a recording of their own, and their speakers [b, S], for the
     discriminator to judge too.
@@ -228,18 +234,18 @@ def finish_losses(
         missing = unlike(task.encoder.to(mel.device), mel, batch["speaker"], mask[:, ::2])
         losses["consistency"] = task.config.consistency * missing
     start = task.config.adversarial_from
-    if task.critic is None or start is None or step < start:
+    if judge is None or start is None or step < start:
         return losses, None
     half = (len(mel) + 1) // 2  # judging every row would double the time of a step
     real, fake, speaker = (x[:half] for x in (batch["mel"] * weight, mel * weight, batch["speaker"]))
     fakes, wanted = fake, speaker
     if crossed is not None:
         fakes, wanted = torch.cat([fake, crossed[0]]), torch.cat([speaker, crossed[1]])
-    task.critic.requires_grad_(False)
-    judged = task.critic(fakes, wanted)
+    judge.requires_grad_(False)
+    judged = judge(fakes, wanted)
     with torch.no_grad():
-        truth = task.critic(real, speaker)
-    task.critic.requires_grad_(True)
+        truth = judge(real, speaker)
+    judge.requires_grad_(True)
     losses["adversarial"] = task.config.adversarial * please(judged)
     own = judged[0], [inner[:half] for inner in judged[1]]
     losses["features"] = task.config.features * match_features(truth, own)
