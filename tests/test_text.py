@@ -128,10 +128,10 @@ def test_malformed_phonemes_are_refused_at_once(text: str, naming: str) -> None:
             speak(text)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("language", ["de", "nl", "xx", ""])
+@pytest.mark.parametrize("language", ["xx", "", "EN"])
 def test_another_language_is_refused_with_those_there_are(language: str) -> None:
     for speak in (normalize, sentences):
-        with pytest.raises(OptionError, match="choose one of en"):
+        with pytest.raises(OptionError, match="choose one of en, de, nl"):
             speak("hello", language)  # type: ignore[operator]
 
 

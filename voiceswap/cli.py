@@ -91,18 +91,21 @@ def speak(
     like: Annotated[
         Path | None, typer.Option(help="A recording of the same text, whose timing and melody to take.")
     ] = None,
+    language: Annotated[str, typer.Option(help="Of the text: one that the weights speak.")] = "en",
     seed: SeedOption = 0,
     force: ForceOption = False,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
 ) -> None:
-    """Say English text of any length in a voice."""
+    """Say text of any length in a voice."""
     if (text is None) == (file is None):
         raise typer.BadParameter("give either TEXT or --file")
     writer = _writer(out, force)
     said = text if text is not None else _read_text(file)
     studio, speaker = _studio_and_voice(voice, device, weights)
-    pieces = studio.stream(said, speaker, speed=speed, pitch=pitch, seed=seed, like=like)
+    pieces = studio.stream(
+        said, speaker, speed=speed, pitch=pitch, seed=seed, like=like, language=language
+    )
     _write(pieces, writer, out, about=len(said) / _CHARACTERS_A_SECOND / speed)
 
 

@@ -87,6 +87,12 @@ class Studio:
         return _Models(self.weights, self.device)
 
     @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Languages of text that the synthesizer has learnt: of ``en``, ``de`` and ``nl``."""
+        training = json.loads(checkpoint.read_header(self._file("synthesizer"))["training"])
+        return tuple(training.get("languages", ("en",)))
+
+    @cached_property
     def voices(self) -> Mapping[str, Voice]:
         """The built-in voices by name; they belong to nobody."""
         path = self.weights / "voices.json"
@@ -142,16 +148,21 @@ class Studio:
         pitch: float = 0.0,
         seed: int = 0,
         like: str | Path | audio.Source | None = None,
+        language: str = "en",
     ) -> Speech:
         """`text` of any length in `voice`: numbers, dates and the like are read as a person would.
 
         `speed` 0.5 to 2 multiplies the tempo, `pitch` -24 to 24 moves the voice by semitones; the same `seed`
         gives the same samples. `like` is a recording of the same text, of at most two minutes, whose timing
         and melody are taken, the melody moved into the voice's range; `speed` is then the recording's.
-        Raises TextError, PhonemeError, OptionError, ConsentError, VoiceFileError, and AudioError for a
-        recording that does not say the text.
+        `language` is one of `languages`; the voice may belong to a speaker of any other. Raises TextError,
+        PhonemeError, OptionError, ConsentError, VoiceFileError, and AudioError for a recording that does not
+        say the text.
         """
-        return _join(list(self.stream(text, voice, speed=speed, pitch=pitch, seed=seed, like=like)))
+        pieces = self.stream(
+            text, voice, speed=speed, pitch=pitch, seed=seed, like=like, language=language
+        )
+        return _join(list(pieces))
 
     def stream(
         self,
@@ -162,6 +173,7 @@ class Studio:
         pitch: float = 0.0,
         seed: int = 0,
         like: str | Path | audio.Source | None = None,
+        language: str = "en",
     ) -> Iterator[Speech]:
         """As `speak`, in pieces of a few seconds as they are made; joined, they are what `speak` gives."""
         from voiceswap.text import sentences
@@ -179,7 +191,13 @@ class Studio:
             raise OptionError(
                 f"speed={speed!r} with like=…", "the recording sets the tempo", "Leave one of the two out"
             )
-        said = self._edged(sentences(text))
+        if language not in self.languages:
+            raise OptionError(
+                f"language={language!r}",
+                f"these weights speak {', '.join(self.languages)}",
+                "Choose one of those, or train a synthesizer on recordings in it",
+            )
+        said = self._edged(sentences(text, language))
         if like is not None:
             said = self._imitated(list(said), like, voice, float(pitch))
         return self._spoken(said, voice, float(speed), float(pitch), int(seed))

@@ -189,8 +189,7 @@ def _features(job: dict[str, Any]) -> dict[str, Any]:
             ids, stress, counts = align(phones, ends, mel)
         elif job["text"]:
             # As a Studio reads it, so that training and speaking see the same symbols.
-            text = normalize(job["text"]) if job["language"] == "en" else job["text"]
-            said = phonemize(text, job["language"])
+            said = phonemize(normalize(job["text"], job["language"]), job["language"])
             ids, stress = list(said.ids), list(said.stress)
     except VoiceswapError as error:
         return {"id": job["id"], "error": str(error)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from voiceswap.errors import TextError
+from voiceswap.text import dutch, german
 from voiceswap.text.lexicon import COUNTED, DAYS, MONTH, SHORTENED, TITLES
 from voiceswap.text.normalize import (
     EMPHASIS,
@@ -22,6 +23,7 @@ from voiceswap.text.phonemes import BOUNDARY, FIRST_PHONE, INVENTORY, Phonemes, 
 
 __all__ = ["INVENTORY", "LONGEST", "Phonemes", "Sentence", "normalize", "parse", "phonemize", "sentences"]
 
+_OTHERS = {"de": german.WORDS, "nl": dutch.WORDS}
 LONGEST = 200
 """No piece has more phonemes than this (boundaries and punctuation counted)."""
 
@@ -31,14 +33,26 @@ _READ_AT_ONCE = 2000  # characters normalized together: bounds memory and the wa
 _INLINE = r"\[\[.*?\]\]"
 _PARAGRAPH = r"\n[ \t\r\f\v]*\n\s*|\n(?=[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])"
 # Not after an abbreviation or an initial: what stands here is cut before its periods are understood.
-_SHORT = "|".join((*TITLES, *COUNTED, *SHORTENED, *MONTH, *DAYS, "St", "Dr", "[A-Za-z]"))
-_CERTAIN_END = rf"\b(?!(?:{_SHORT})\.)\w+[.!?][\"')\]”’]*\s+(?=[A-Z\"'“‘(\[])"
+_SHORT = {
+    "en": (*TITLES, *COUNTED, *SHORTENED, *MONTH, *DAYS, "St", "Dr"),
+    **{language: (*words.short, *words.months, r"\d+") for language, words in _OTHERS.items()},
+}
+_CERTAIN_END = {
+    language: rf"\b(?!(?:{'|'.join(short)}|[A-Za-z])\.)\w+[.!?][\"')\]”’]*\s+(?=[A-ZÄÖÜ\"'“‘(\[])"
+    for language, short in _SHORT.items()
+}
 # After a period always (abbreviations have gone by then); after ? ! … not inside a sentence: "What?" he said.
 _SENTENCE_END = r"(?<=\.)(?<!\.\.)\s+|(?:(?<=[!?])|(?<=\.\.\.))\s+(?![a-z])"
-_CONJUNCTION = (
-    "and|but|or|nor|so|yet|because|although|though|while|when|where|which|who|that|if|unless|until|since|as"
-)
-_CUTS = (r"(?<=[,;:.!?])\s+", rf"\s+(?=(?:{_CONJUNCTION})\b)", r"\s+", rf"(?={_INLINE})|(?<=\]\])")
+_CONJUNCTIONS = {
+    "en": "and|but|or|nor|so|yet|because|although|though|while|when|where|which|who|that|if|unless|until"
+    "|since|as",
+    "de": "und|aber|oder|denn|sondern|weil|obwohl|während|wenn|wo|dass|falls|bis|seit|als|damit|nachdem",
+    "nl": "en|maar|of|want|dus|omdat|hoewel|terwijl|wanneer|waar|die|dat|als|tenzij|totdat|sinds|zodat",
+}
+_CUTS = {
+    language: (r"(?<=[,;:.!?])\s+", rf"\s+(?=(?:{words})\b)", r"\s+", rf"(?={_INLINE})|(?<=\]\])")
+    for language, words in _CONJUNCTIONS.items()
+}
 # Inline phonemes, and runs of emphasized words: eSpeak reads what lies between them.
 _APART = re.compile(
     rf"{EMPHASIS}?({_INLINE})|{EMPHASIS}(?:(?!\[\[)\S)+(?:\s+{EMPHASIS}(?:(?!\[\[)\S)+)*", re.DOTALL
@@ -79,7 +93,7 @@ def sentences(text: str, language: str = "en") -> Iterator[Sentence]:
 
 def _sentences(text: str, language: str) -> Iterator[Sentence]:
     waiting: tuple[str, float, bool] | None = None  # one behind, since the last piece has no pause
-    for spoken, pause, exact in _spoken(text):
+    for spoken, pause, exact in _spoken(text, language):
         if (
             not spoken
         ):  # a pause alone: it takes the place of the one before, or adds to one that was asked for
@@ -109,20 +123,20 @@ def _said(spoken: str, pause: float, exact: bool, language: str) -> Iterator[Sen
         )
 
 
-def _spoken(text: str) -> Iterator[tuple[str, float, bool]]:
+def _spoken(text: str, language: str) -> Iterator[tuple[str, float, bool]]:
     """Normalized sentences, each the pause after each, and whether it was asked for (alone: "")."""
-    for chunk, pause in _chunks(text):
+    for chunk, pause in _chunks(text, language):
         start = 0
         for asked in PAUSE.finditer(chunk):
-            yield from _read(chunk[start : asked.start()], 0.0)
+            yield from _read(chunk[start : asked.start()], 0.0, language)
             yield "", pause_seconds(asked[0]), True
             start = asked.end()
-        yield from _read(chunk[start:], pause)
+        yield from _read(chunk[start:], pause, language)
 
 
-def _read(written: str, pause: float) -> Iterator[tuple[str, float, bool]]:
+def _read(written: str, pause: float, language: str) -> Iterator[tuple[str, float, bool]]:
     try:
-        spoken = normalize_marked(written)
+        spoken = normalize_marked(written, language)
     except TextError:  # a line of asterisks, say; check() has refused whatever cannot be read
         return
     start = 0
@@ -139,19 +153,19 @@ def _outside(pattern: str, text: str, start: int = 0, stop: int | None = None) -
     return (match.span() for match in found.finditer(text, start, stop) if match[1] is not None)
 
 
-def _chunks(text: str) -> Iterator[tuple[str, float]]:
+def _chunks(text: str, language: str) -> Iterator[tuple[str, float]]:
     """Written text in runs of bounded length that end with a paragraph, a certain sentence, or a word."""
     start = 0
     for stop, after in chain(_outside(_PARAGRAPH, text), [(len(text), len(text))]):
         while stop - start > _READ_AT_ONCE:
-            cut, pause = _cut(text, start)
+            cut, pause = _cut(text, start, language)
             yield text[start:cut], pause
             start = cut
         yield text[start:stop], PARAGRAPH_PAUSE
         start = after
 
 
-def _cut(text: str, start: int) -> tuple[int, float]:
+def _cut(text: str, start: int, language: str) -> tuple[int, float]:
     """A place to cut at most `_READ_AT_ONCE` characters on, and the pause there."""
     stop = start + _READ_AT_ONCE
     opened = text.rfind("[[", start, stop + 1)
@@ -159,7 +173,7 @@ def _cut(text: str, start: int) -> tuple[int, float]:
         if opened == start:
             return text.index("]]", start) + 2, SPLIT_PAUSE
         stop = opened
-    for pattern, pause in ((_CERTAIN_END, SENTENCE_PAUSE), (r"\s+", SPLIT_PAUSE)):
+    for pattern, pause in ((_CERTAIN_END[language], SENTENCE_PAUSE), (r"\s+", SPLIT_PAUSE)):
         ends = [end for _, end in _outside(pattern, text, start, stop)]
         if ends:
             return ends[-1], pause
@@ -172,15 +186,16 @@ def _pieces(spoken: str, language: str) -> list[tuple[str, Phonemes, tuple[int, 
         phonemes, emphasized = _phonemes(spoken, language)
         if len(phonemes) <= LONGEST:
             return [(spoken, phonemes, emphasized)]
-    return [piece for half in _halves(spoken) for piece in _pieces(half, language)]
+    return [piece for half in _halves(spoken, language) for piece in _pieces(half, language)]
 
 
-def _halves(spoken: str) -> tuple[str, str]:
+def _halves(spoken: str, language: str) -> tuple[str, str]:
     """Cut near the middle, at the best kind of place there is."""
     middle = len(spoken) / 2
-    for pattern in _CUTS:
+    cuts = _CUTS[language]
+    for pattern in cuts:
         near = min(_outside(pattern, spoken), key=lambda span: abs(span[0] - middle), default=(0, 0))
-        if near[0] and near[1] < len(spoken) and (pattern in _CUTS[2:] or abs(near[0] - middle) < middle / 2):
+        if near[0] and near[1] < len(spoken) and (pattern in cuts[2:] or abs(near[0] - middle) < middle / 2):
             return spoken[: near[0]], spoken[near[1] :]
     inline = INLINE.fullmatch(spoken)
     if inline:
@@ -219,5 +234,6 @@ def _words(spoken: str, language: str) -> list[Phonemes]:
     marks = _MARKS.match(spoken)
     words = spoken[marks.end() :] if marks else spoken
     before = "…" if marks and "..." in marks[0] else marks[0].strip()[:1] if marks else ""
-    said = _LETTER_A.sub("eigh", words)  # eSpeak takes the letter in A T and T for the article
+    # eSpeak takes the letter in A T and T for the article
+    said = _LETTER_A.sub("eigh", words) if language == "en" else words
     return ([make([before])] if before else []) + ([phonemize(said, language)] if words else [])

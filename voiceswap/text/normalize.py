@@ -1,6 +1,6 @@
-"""Written English to the words an American reader says: nothing is left that is not a word or a pause.
+"""Written text to the words that a reader says: nothing is left that is not a word or a pause.
 
-`normalize` cleans the characters, then speaks addresses (e-mail, web, files), abbreviations, numbers
+English, as an American reads it, is spoken here; `german` and `dutch` hold their own steps. `normalize` cleans the characters, then speaks addresses (e-mail, web, files), abbreviations, numbers
 (`voiceswap.text.numbers`), signs and acronyms, in this order, since each writes what the next must not see.
 ``[[ … ]]`` holds phonemes and passes through untouched.
 """
@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from voiceswap.errors import OptionError, PhonemeError, TextError
-from voiceswap.text import lexicon
+from voiceswap.text import dutch, german, lexicon
+from voiceswap.text.addresses import speak_addresses
 from voiceswap.text.lexicon import STARTERS
 from voiceswap.text.numbers import in_pairs, one_by_one, speak_numbers
 from voiceswap.text.phonemes import parse
 
-LANGUAGES = ("en",)
+LANGUAGES = {"en": "English", "de": "German", "nl": "Dutch"}
 """Languages whose numbers and abbreviations are known."""
 
 INLINE = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
@@ -37,7 +39,7 @@ def normalize(text: str, language: str = "en") -> str:
     capitals (``F B I``). Emoji and decoration are dropped; ``[[ … ]]``, phonemes or a pause, is kept as it is.
 
     Errors: `TextError` for a non-string, for text without a word, and for a word in a script that cannot be
-    read as English (naming it: nothing is skipped silently); `PhonemeError` for an unclosed ``[[`` or a
+    read in the language (naming it: nothing is skipped silently); `PhonemeError` for an unclosed ``[[`` or a
     symbol inside that is no phoneme; `OptionError` for a language that is not supported.
     """
     return normalize_marked(text, language).replace(EMPHASIS, "")
@@ -46,7 +48,7 @@ def normalize(text: str, language: str = "en") -> str:
 def normalize_marked(text: str, language: str = "en") -> str:
     """As `normalize`, with `EMPHASIS` before every word of what stands between ``*`` and ``*``."""
     check(text, language)
-    spoken = _normalize(text)
+    spoken = _normalize(text, language)
     if not re.search(r"\w|\[\[", spoken):
         raise _wordless(text)
     return spoken
@@ -76,10 +78,10 @@ def check(text: str, language: str = "en") -> None:
                            "close it, or leave a blank between the two brackets")  # fmt: skip
     has_words = False
     for part in re.finditer(r"\S.{0,4000}\S*", plain, re.DOTALL):  # in parts: a long text is not held twice
-        cleaned = _clean(part[0])
+        cleaned = _clean(part[0], language)
         foreign = next((word for word in re.finditer(r"[^\W\d_]+", cleaned) if _unreadable(word[0])), None)
         if foreign:
-            raise TextError(f"word {foreign[0][:40]!r}", "it is in a script that cannot be read as English",
+            raise TextError(f"word {foreign[0][:40]!r}", f"it is in a script that cannot be read as {LANGUAGES[language]}",
                             "write it in Latin letters, as phonemes between [[ ]], or leave it out")  # fmt: skip
         has_words = has_words or bool(re.search(r"[^\W_]|[%°$£€¥&+=@∞√]", cleaned))
     if not has_words:
@@ -102,11 +104,11 @@ def _wordless(text: str) -> TextError:
     )
 
 
-def _normalize(text: str) -> str:
+def _normalize(text: str, language: str) -> str:
     held = [match[0] for match in INLINE.finditer(text)]
     text = INLINE.sub(lambda match: _HELD, _PRIVATE.sub(" ", text))
-    text = _clean(_STARRED.sub(rf"{_OPEN}\1{_CLOSE}", text))
-    for step in _STEPS:
+    text = _clean(_STARRED.sub(rf"{_OPEN}\1{_CLOSE}", text), language)
+    for step in _STEPS[language]:
         text = step(text)
     # From around the span to before its words, so that sentences may be cut anywhere.
     text = re.sub(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}", lambda m: re.sub(r"(?<!\S)(?=\S)", EMPHASIS, m[1]), text)
@@ -120,7 +122,7 @@ def _normalize(text: str) -> str:
 _TRANSLATED = {ord(char): to for char, to in {
     "‘": "'", "’": "'", "‛": "'", "ʼ": "'", "ʻ": "'", "`": "'", "´": "'", "′": "'", "“": '"', "”": '"', "„": '"',
     "«": '"', "»": '"', "″": '"', "−": "-", "‐": "-", "‑": "-", "‒": "-", "—": " — ", "―": " — ", "™": "", "®": "",
-    "℠": "", "№": "No. ", "⁄": "/", "∕": "/", "·": " ", "•": " ", "Ω": "Ω", "\u00ad": "", "\ufeff": "",
+    "℠": "", "⁄": "/", "∕": "/", "·": " ", "•": " ", "Ω": "Ω", "\u00ad": "", "\ufeff": "",
     "\u200b": "", "\u2060": "", "¿": "", "¡": "", "。": ". ", "、": ", ",
 }.items()}  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
@@ -128,8 +130,14 @@ _KEPT_SIGNS = set("°©+<=>|~±×÷√∞≈≠≤≥→^$£€¥¢₹₩₽₺�
 _KEPT_SIGNS |= {_HELD, _OPEN, _CLOSE}
 
 
-def _clean(text: str) -> str:
+# A dash between two amounts; the sign of a number.
+_TO = {"en": (" to ", "No. "), "de": (" bis ", "Nr. "), "nl": (" tot ", "nr. ")}
+
+
+def _clean(text: str, language: str) -> str:
     """One spelling for every sign and digit; pictures and controls gone; blanks single."""
+    to, number = _TO[language]
+    text = text.replace("№", number)
     text = re.sub("‘([^‘’]*)’(?!\\w)", r"\1", text).translate(_TRANSLATED)
     if not text.isascii():
         text = re.sub("[⁰¹²³⁴-⁹⁻]+", lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
@@ -137,7 +145,7 @@ def _clean(text: str) -> str:
         text = unicodedata.normalize("NFKC", text).translate(_TRANSLATED)
         text = "".join(char if char.isascii() else _letter(char) for char in text)
     text = re.sub(r"(?<=\d) ?– ?(?=[\d$£€¥])", "-", text)
-    text = re.sub(r"(?<=[\w.%]) ?– ?(?=[$£€¥]?\d)", " to ", text).replace("–", " — ").replace("--", " — ")
+    text = re.sub(r"(?<=[\w.%]) ?– ?(?=[$£€¥]?\d)", to, text).replace("–", " — ").replace("--", " — ")
     return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text.replace("…", "...")).strip()
 
 
@@ -163,41 +171,15 @@ def _unreadable(word: str) -> bool:
 
 # --- addresses
 
-_TAIL = r"(?:[/?#][^\s<>\"()]*)?"
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-_URL = re.compile(r"\b(?:(?:https?|ftp)://|www\.)[^\s<>\"()]+")
-_DOMAIN = re.compile(
-    rf"(?<![\w.-])(?:[\w-]+\.)+(?:{'|'.join(lexicon.DOMAINS)})(?![\w-]|\.\w)(?::\d+)?{_TAIL}"
-)
-_FILE = re.compile(rf"(?<![\w.-])(?:[\w-]+\.)+(?:{'|'.join(lexicon.FILE_TYPES)})(?![\w-]|\.\w)")
-_PATH = re.compile(r"(?<![\w/.])~?/[A-Za-z_][\w-]*(?:/[\w.-]+)*/?")
 _ADDRESS_SIGNS = {".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", ":": "colon", "&": "and",
                   "?": "question mark", "=": "equals", "#": "hash", "%": "percent", "+": "plus", "~": "tilde"}  # fmt: skip
 
 
-def _address(match: Match) -> str:
-    whole = match[0]
-    bare = whole.rstrip(".,;:!?'")
-    words = re.sub(r"^\w+://", "", bare).rstrip("/")
-    return " ".join(map(_address_part, re.findall(r"\d+|[^\W\d_]+|_|[^\w\s]", words))) + whole[len(bare) :]
-
-
-def _address_part(part: str) -> str:
-    if part.isdigit():
-        return in_pairs(part) if len(part) <= 4 else one_by_one(part)
-    return lexicon.ADDRESS_WORDS.get(part, _ADDRESS_SIGNS.get(part, part))
-
-
-def _hashtag(match: Match) -> str:
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|_", " ", match[1])
-    return f"hashtag {words}"
-
-
 def _addresses(text: str) -> str:
-    for pattern in (_EMAIL, _URL, _DOMAIN, _FILE, _PATH):
-        text = pattern.sub(_address, text)
-    text = re.sub(r"(?<![\w@])@\w+(?:\.\w+)*", _address, text)
-    return re.sub(r"(?<![\w#])#(\d*[^\W\d]\w*)", _hashtag, text)
+    def digits(written: str) -> str:
+        return in_pairs(written) if len(written) <= 4 else one_by_one(written)
+
+    return speak_addresses(text, _ADDRESS_SIGNS, digits)
 
 
 # --- abbreviations
@@ -354,4 +336,8 @@ def _finish(text: str) -> str:
     return text.strip()
 
 
-_STEPS = (_addresses, _abbreviations, _signs_between, speak_numbers, _signs_alone, _acronyms, _finish)
+_STEPS: dict[str, tuple[Callable[[str], str], ...]] = {
+    "en": (_addresses, _abbreviations, _signs_between, speak_numbers, _signs_alone, _acronyms, _finish),
+    "de": (*german.STEPS, _finish),
+    "nl": (*dutch.STEPS, _finish),
+}

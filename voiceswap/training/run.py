@@ -47,6 +47,8 @@ def run(
     folders = [folder for path in data for folder in stores(Path(path))]
     built = _task(kind, model, folders, settings, teachers)
     notes: dict[str, Any] = {"data": sorted({store.name for store in folders}), "preset": preset}
+    if kind == "synthesizer":
+        notes["languages"] = list(settings.languages)
     if init:
         notes |= {"from": init.name, "before": json.loads(checkpoint.read_header(init)["training"])}
     return train(built, out, config=config, resume=resume, notes=notes)

@@ -36,6 +36,11 @@ class SynthesizerTraining:
     segment: int = 256
     """Frames of each utterance that melody and mel are learnt on; the text is always read whole."""
     weights: tuple[tuple[str, float], ...] = ()
+    languages: tuple[str, ...] = ("en",)
+    """Those of the recordings that are learnt, and that a Studio of the weights speaks.
+
+    Nothing else tells the model which it is: the inventory holds the phonemes of all three, and how one that
+    they share sounds is up to its neighbors."""
     pseudo: float = 0.3
     """Share of the utterances that are disguised as people who do not exist, for more speakers."""
     astray: float = 0.35
@@ -78,7 +83,9 @@ class SynthesizerTask(Task):
         self.config = config
         found = load_utterances(
             folders,
-            lambda item: bool(item.durations) and item.frames <= config.longest and item.language == "en",
+            lambda item: bool(item.durations)
+            and item.frames <= config.longest
+            and item.language in config.languages,
         )
         weights = dict(config.weights) or None
         if weights is not None:
