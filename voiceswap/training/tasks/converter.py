@@ -84,8 +84,8 @@ class ConverterTask(Task):
         found = load_utterances(folders)
         if weights is not None:
             found = [u for u in found if weights.get(u.item.source, weights.get("*", 0.0)) > 0]
-        self.table = SpeakerTable(encoder, found)
         self.pool = Pool([u for u in found if not u.held_out], weights)
+        self.table = SpeakerTable(encoder, found)
         held = [u for u in found if u.held_out] or found
         rng = np.random.default_rng(0)
         self.held = [held[i] for i in rng.permutation(len(held))[:40]]
