@@ -103,9 +103,7 @@ def speak(
     writer = _writer(out, force)
     said = text if text is not None else _read_text(file)
     studio, speaker = _studio_and_voice(voice, device, weights)
-    pieces = studio.stream(
-        said, speaker, speed=speed, pitch=pitch, seed=seed, like=like, language=language
-    )
+    pieces = studio.stream(said, speaker, speed=speed, pitch=pitch, seed=seed, like=like, language=language)
     _write(pieces, writer, out, about=len(said) / _CHARACTERS_A_SECOND / speed)
 
 

@@ -159,9 +159,7 @@ class Studio:
         PhonemeError, OptionError, ConsentError, VoiceFileError, and AudioError for a recording that does not
         say the text.
         """
-        pieces = self.stream(
-            text, voice, speed=speed, pitch=pitch, seed=seed, like=like, language=language
-        )
+        pieces = self.stream(text, voice, speed=speed, pitch=pitch, seed=seed, like=like, language=language)
         return _join(list(pieces))
 
     def stream(

@@ -110,9 +110,7 @@ def judge_system(
         )
     span = reference_span(recordings)
     own = {v.id: v.scores for v in recordings if v.task == "sources"}
-    verdict = partial(
-        _judge_item, system=system, persons=plan.people, people=people, sources=own, span=span
-    )
+    verdict = partial(_judge_item, system=system, persons=plan.people, people=people, sources=own, span=span)
     return list(each(verdict, found))
 
 

@@ -51,7 +51,9 @@ _MAGNITUDES = {"Mio": ("Million", "Millionen"), "Mrd": ("Milliarde", "Milliarden
                "Millionen": ("Million", "Millionen"), "Milliarden": ("Milliarde", "Milliarden"),
                "Million": ("Million", "Million"), "Milliarde": ("Milliarde", "Milliarde")}  # fmt: skip
 _FEMININE = re.compile(r"(?:e|ung|heit|keit|schaft|ion|tät|ik|ei|enz|anz)$")
-_NOT_FEMININE = frozenset("Ende Name Junge Kunde Auge Interesse Gebäude Gemüse Käse Franke Kollege Löwe".split())
+_NOT_FEMININE = frozenset(
+    "Ende Name Junge Kunde Auge Interesse Gebäude Gemüse Käse Franke Kollege Löwe".split()
+)
 
 
 def _one(after: str) -> str:
@@ -70,7 +72,10 @@ def _ordinal(number: int, before: str) -> str:
     stem = number_words(number, "de", "ordinal")
     if re.search(rf"\b(?:{_DATIVE}|{_PREPOSITION_DER} (?:der|die)|[Bb]is zum) $", before):
         return stem + "n"
-    if re.search(r"\b(?:[Dd]er|[Dd]ie|[Dd]as|[Ii]ns|[Aa]ns|[Jj]ede|[Dd]iese|[Jj]eder|[Ee]ine|[Ii]hre|[Ss]eine) $", before):
+    if re.search(
+        r"\b(?:[Dd]er|[Dd]ie|[Dd]as|[Ii]ns|[Aa]ns|[Jj]ede|[Dd]iese|[Jj]eder|[Ee]ine|[Ii]hre|[Ss]eine) $",
+        before,
+    ):
         return stem
     return stem + "r"
 

@@ -55,9 +55,7 @@ class SpeakerTable:
         self.mean = np.mean([rows.mean(0) for rows in self.vectors.values()], 0)
         self.pitch = {speaker: pitch_statistics(np.concatenate(logs)) for speaker, logs in pitch.items()}
 
-    def vector(
-        self, utterance: Utterance, rng: np.random.Generator, *, astray: float = 0.0
-    ) -> np.ndarray:
+    def vector(self, utterance: Utterance, rng: np.random.Generator, *, astray: float = 0.0) -> np.ndarray:
         """The mean of one to four recordings of the speaker, not this one where there are others [S].
 
         By up to `astray` of its length it is led towards some other speaker's: the vectors of people who are

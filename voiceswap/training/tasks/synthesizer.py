@@ -83,9 +83,9 @@ class SynthesizerTask(Task):
         self.config = config
         found = load_utterances(
             folders,
-            lambda item: bool(item.durations)
-            and item.frames <= config.longest
-            and item.language in config.languages,
+            lambda item: (
+                bool(item.durations) and item.frames <= config.longest and item.language in config.languages
+            ),
         )
         weights = dict(config.weights) or None
         if weights is not None:
