@@ -647,5 +647,5 @@ def test_evaluate_hands_everything_on(place: Path, command: Command, monkeypatch
             "split": "dev",
         },
         **{"speakers": ["a", "b"], "others": {"piper": Path("made/piper"), "world": Path("w")}},
-        **{"pictures": False, "progress": False},
+        **{"pictures": False, "progress": False, "jobs": 2},
     }

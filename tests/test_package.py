@@ -50,6 +50,7 @@ def test_public_names():
         "Voice",
         "VoiceFileError",
         "VoiceswapError",
+        "WatermarkError",
         "__version__",
         "load",
     ]

@@ -29,6 +29,7 @@ from voiceswap.errors import (
     TextError,
     VoiceFileError,
     VoiceswapError,
+    WatermarkError,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ __all__ = [
     "Voice",
     "VoiceFileError",
     "VoiceswapError",
+    "WatermarkError",
     "__version__",
     "load",
 ]

@@ -14,6 +14,7 @@
     │   ├── VoiceFileError        not a voice file, changed after signing, or of another space
     │   └── CheckpointError       not a checkpoint, damaged, of another kind or version
     ├── ConsentError          a voice used without, beyond or after its consent
+    ├── WatermarkError        speech whose mark is not heard in it
     ├── DataError             a corpus or feature folder that cannot be trained on
     └── MissingExtraError     an optional part of the package is not installed
 """
@@ -74,6 +75,10 @@ class CheckpointError(FileError):
 
 class ConsentError(VoiceswapError):
     """A voice made or used without, beyond or after its consent."""
+
+
+class WatermarkError(VoiceswapError):
+    """Speech in which the mark is not heard after it was put in."""
 
 
 class DataError(VoiceswapError):

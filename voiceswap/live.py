@@ -113,8 +113,13 @@ class Live:
         self._tail = np.zeros(0, np.float32)  # what the window before made of the beginning of the next hop
 
     @torch.inference_mode()
-    def convert(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Pieces of `HOP` frames, the last one shorter, of `blocks` [N] at 24 kHz; in all as long as they."""
+    def convert(
+        self, blocks: Iterable[NDArray[np.float32]]
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Pieces of `HOP` frames, the last one shorter, of `blocks` [N] at 24 kHz; in all as long as they.
+
+        With each comes what will follow it, as far as its window knows.
+        """
         hop = ACOUSTICS.hop
         waiting = 0
         for block in blocks:
@@ -126,11 +131,13 @@ class Live:
         while waiting > 0:
             missing = (self._before + HOP + AHEAD) * hop - len(self._buffer)
             self._buffer = np.pad(self._buffer, (0, max(0, missing)))
-            yield self._hop()[:waiting]
+            piece, ahead = self._hop()
+            whole = np.concatenate([piece, ahead])
+            yield whole[: min(waiting, len(piece))], whole[min(waiting, len(piece)) :]
             waiting -= HOP * hop
 
-    def _hop(self) -> NDArray[np.float32]:
-        """The next hop's samples; the window moves on by it."""
+    def _hop(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The next hop's samples, and what its window makes of those after it; the window moves on by it."""
         hop, before = ACOUSTICS.hop, self._before
         samples = self._buffer[: (before + HOP + AHEAD) * hop]
         heard_f0 = f0_track(samples)
@@ -151,7 +158,7 @@ class Live:
         self._tail = wave[HOP * hop :][: _CROSSFADE * hop]
         gone = max(0, before + HOP - _CONTEXT)
         self._buffer, self._before = self._buffer[gone * hop :], before + HOP - gone
-        return wave[: HOP * hop]
+        return wave[: HOP * hop], wave[HOP * hop :]
 
     def _converted(self, mel: Tensor, f0: Tensor) -> Tensor:
         """The log-mel [1, M, T] in the wanted voice of the window's, whose F0 [1, T] is moved already."""

@@ -26,10 +26,11 @@ from voiceswap.models.converter import loudness_of
 from voiceswap.prosody import Prosody, prosody_of
 from voiceswap.provenance import Consent, Provenance
 from voiceswap.provenance.revocation import check_not_revoked
+from voiceswap.provenance.watermark import mark, payload_of
 from voiceswap.rendering import render
 from voiceswap.speech import Speech
 from voiceswap.statement import verify
-from voiceswap.voice import Voice
+from voiceswap.voice import Voice, fingerprint
 
 if TYPE_CHECKING:
     from voiceswap.text import Sentence
@@ -198,7 +199,8 @@ class Studio:
         said = self._edged(sentences(text, language))
         if like is not None:
             said = self._imitated(list(said), like, voice, float(pitch))
-        return self._spoken(said, voice, float(speed), float(pitch), int(seed))
+        made = self._spoken(said, voice, float(speed), float(pitch), int(seed))
+        return self._speech(made, "speak", voice)
 
     @staticmethod
     def _edged(sentences: Iterator[Sentence]) -> Iterator[tuple[Sentence, Prosody | None]]:
@@ -227,7 +229,7 @@ class Studio:
         speed: float,
         pitch: float,
         seed: int,
-    ) -> Iterator[Speech]:
+    ) -> Iterator[NDArray[np.float32]]:
         speaker = torch.from_numpy(np.array(voice.vector)).to(self.device)
         silence, exact = 0.0, False  # that is due before the next sentence
         for number, (sentence, prosody) in enumerate(said):
@@ -253,11 +255,10 @@ class Studio:
             made, before, after = made.trimmed(
                 max(0.0, silence) if exact else None, pause / 2 if sentence.exact else None
             )
-            yield from self._silence(silence - before * exact, voice)
-            for piece in render(self._models.vocoder, made, seed=seed + number):
-                yield self._speech(piece, "speak", voice)
+            yield _silence(silence - before * exact)
+            yield from render(self._models.vocoder, made, seed=seed + number)
             silence, exact = pause - after * sentence.exact, sentence.exact
-        yield from self._silence(silence, voice)
+        yield _silence(silence)
 
     def _emphasis(self, sentence: Sentence) -> torch.Tensor | None:
         if not sentence.emphasized:
@@ -265,11 +266,6 @@ class Studio:
         emphasis = torch.zeros(len(sentence.phonemes), device=self.device)
         emphasis[list(sentence.emphasized)] = 1.0
         return emphasis
-
-    def _silence(self, seconds: float, voice: Voice) -> Iterator[Speech]:
-        samples = round(seconds * ACOUSTICS.sample_rate)
-        if samples > 0:
-            yield self._speech(np.zeros(samples, np.float32), "speak", voice)
 
     def convert(self, recording: str | Path | audio.Source, voice: Voice, *, pitch: float = 0.0) -> Speech:
         """`recording` said by `voice`: words, timing and melody stay, the melody moved into its range.
@@ -287,7 +283,7 @@ class Studio:
         self._check(voice, "convert")
         _check_adapter(voice, self._models.converter)
         source = Source.measure(recording)
-        return self._converted(source, voice, float(pitch))
+        return self._speech(self._converted(source, voice, float(pitch)), "convert", voice)
 
     def stream_convert(
         self,
@@ -321,10 +317,10 @@ class Studio:
             source=None if source is None else Source.measure(source),
         )
         given = audio.stream(blocks, sample_rate)
-        return (self._speech(piece, "convert", voice) for piece in live.convert(given))
+        return self._speech(live.convert(given), "convert", voice)
 
     @torch.inference_mode()
-    def _converted(self, source: Source, voice: Voice, pitch: float) -> Iterator[Speech]:
+    def _converted(self, source: Source, voice: Voice, pitch: float) -> Iterator[NDArray[np.float32]]:
         models = self._models
         speaker = self._away(source, voice)[None].to(self.device)
         quality = torch.tensor([_QUALITY], device=self.device)
@@ -344,7 +340,7 @@ class Studio:
             ramp = np.linspace(0, 1, len(tail), dtype=np.float32)
             samples[: len(tail)] = samples[: len(tail)] * ramp + tail * (1 - ramp)
             tail = samples[window.length :][: _CROSSFADE * ACOUSTICS.hop]
-            yield self._speech(samples[: window.length], "convert", voice)
+            yield samples[: window.length]
 
     @torch.inference_mode()
     def _away(self, source: Source, voice: Voice) -> torch.Tensor:
@@ -366,7 +362,7 @@ class Studio:
         mel = log_mel(torch.from_numpy(samples)[None])[0]
         acoustics = Acoustics(mel, torch.from_numpy(f0_track(samples)))
         made = np.concatenate(list(render(self._models.vocoder, acoustics, seed=0)))[: len(samples)]
-        return self._speech(made, "resynthesize", None)
+        return _join(list(self._speech([made], "resynthesize", None)))
 
     def _check(self, voice: Voice, verb: str) -> None:
         """Raises ConsentError, VoiceFileError or OptionError unless the voice may be used for `verb`."""
@@ -379,14 +375,23 @@ class Studio:
                 "Use studio.voices[NAME], or enroll the person with their consent",
             )
 
-    def _speech(self, samples: NDArray[np.float32], verb: str, voice: Voice | None) -> Speech:
-        """The one way out: all that is made passes here. The watermark's place is here."""
-        if not np.isfinite(samples).all():
-            raise AudioError("the model's output", "it is not finite", "Check the weights and the voice")
-        name = "" if voice is None else voice.name
-        consent = None if voice is None or voice.consent is None else voice.consent.digest()
-        made_by = Provenance(verb=verb, voice=name, consent=consent, weights=self._models.digest)
-        return Speech(samples, ACOUSTICS.sample_rate, made_by)
+    def _speech(
+        self,
+        pieces: Iterable[NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.float32]]],
+        verb: str,
+        voice: Voice | None,
+    ) -> Iterator[Speech]:
+        """The one way out: all that is made passes here, and is marked. A piece may say what follows it."""
+        made_by = Provenance(
+            verb=verb,
+            voice="" if voice is None else voice.name,
+            consent=None if voice is None or voice.consent is None else voice.consent.digest(),
+            weights=self._models.digest,
+            mark=payload_of(self._models.digest, "" if voice is None else fingerprint(voice.vector)),
+        )
+        given = ((*piece,) if isinstance(piece, tuple) else (piece, None) for piece in pieces)
+        for samples in mark(map(_finite, given), made_by.mark):
+            yield Speech(samples, ACOUSTICS.sample_rate, made_by)
 
 
 class _Models:
@@ -467,6 +472,16 @@ def _check_range(name: str, value: float, allowed: tuple[float, float]) -> None:
             f"it is a number from {allowed[0]} to {allowed[1]}",
             "Choose one in that range",
         )
+
+
+def _finite(piece: tuple[NDArray[np.float32], Any]) -> tuple[NDArray[np.float32], Any]:
+    if not np.isfinite(piece[0]).all():
+        raise AudioError("the model's output", "it is not finite", "Check the weights and the voice")
+    return piece
+
+
+def _silence(seconds: float) -> NDArray[np.float32]:
+    return np.zeros(max(0, round(seconds * ACOUSTICS.sample_rate)), np.float32)
 
 
 def _join(pieces: Sequence[Speech]) -> Speech:

@@ -22,9 +22,11 @@ class Provenance:
     """`Consent.digest` of the voice, None if it is built in."""
     weights: str
     """Hash of the weights."""
+    mark: int
+    """What the watermark says: `voiceswap.provenance.watermark.payload_of` of the weights and the voice."""
     made_by: str = "voiceswap"
     version: str = __version__
 
-    def to_dict(self) -> dict[str, str | None]:
+    def to_dict(self) -> dict[str, str | int | None]:
         """Plain values, for a manifest."""
         return asdict(self)
