@@ -126,17 +126,20 @@ def test_frozen() -> None:
     with pytest.raises(AttributeError):
         ada().scope = ("train",)  # type: ignore[misc]
     with pytest.raises(AttributeError):
-        Provenance(verb="speak", voice="Ada", consent=None, weights="0", mark=0).verb = "x"  # type: ignore[misc]
+        Provenance(verb="speak", voice="Ada", consent=None, source="", weights="0", mark=0).verb = "x"  # type: ignore[misc]
 
 
 def test_provenance_says_what_made_it() -> None:
     import voiceswap
 
-    made = Provenance(verb="speak", voice="Ada", consent=ada().digest(), weights="abc", mark=7).to_dict()
+    made = Provenance(
+        verb="speak", voice="Ada", consent=ada().digest(), source="fe", weights="abc", mark=7
+    ).to_dict()
     assert made == {
         "verb": "speak",
         "voice": "Ada",
         "consent": ada().digest(),
+        "source": "fe",
         "weights": "abc",
         "mark": 7,
         "made_by": "voiceswap",

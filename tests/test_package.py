@@ -47,12 +47,14 @@ def test_public_names():
         "Speech",
         "Studio",
         "TextError",
+        "Verification",
         "Voice",
         "VoiceFileError",
         "VoiceswapError",
         "WatermarkError",
         "__version__",
         "load",
+        "verify",
     ]
 
 

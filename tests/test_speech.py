@@ -17,7 +17,7 @@ from voiceswap.errors import AudioError, OutputError
 from voiceswap.provenance import Provenance
 from voiceswap.speech import FORMATS, Speech, SpeechWriter
 
-MADE = Provenance(verb="speak", voice="alto-1", consent=None, weights="0123", mark=0)
+MADE = Provenance(verb="speak", voice="alto-1", consent=None, source="", weights="0123", mark=0)
 
 
 def names(folder: Path) -> list[str]:
@@ -186,7 +186,7 @@ from voiceswap.speech import Speech
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 noise = 0.1 * np.random.default_rng(0).standard_normal(20 * 24000)
 try:
-    made = Provenance(verb="speak", voice="a", consent=None, weights="0", mark=0)
+    made = Provenance(verb="speak", voice="a", consent=None, source="", weights="0", mark=0)
     Speech(noise, 24000, made).save(sys.argv[1])
 except OutputError as error:
     assert "could not be written" in str(error)
@@ -198,7 +198,7 @@ except OutputError as error:
 
 
 def test_pieces_must_belong_together(tmp_path: Path) -> None:
-    other = Provenance(verb="convert", voice="alto-1", consent=None, weights="0123", mark=0)
+    other = Provenance(verb="convert", voice="alto-1", consent=None, source="", weights="0123", mark=0)
     for piece in (speech(rate=16000), speech(made=other)):
         with pytest.raises(OutputError, match="one sample rate and one provenance"):
             write_all(tmp_path / "hello.wav", [speech(), piece])

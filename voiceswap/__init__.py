@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from voiceswap.provenance.consent import Consent
     from voiceswap.speech import Speech
     from voiceswap.studio import Studio, load
+    from voiceswap.verification import Verification, verify
     from voiceswap.voice import Voice
 
 __version__ = "0.1.0"
@@ -56,20 +57,24 @@ __all__ = [
     "Speech",
     "Studio",
     "TextError",
+    "Verification",
     "Voice",
     "VoiceFileError",
     "VoiceswapError",
     "WatermarkError",
     "__version__",
     "load",
+    "verify",
 ]
 
 _HOMES = {
     "Consent": "voiceswap.provenance.consent",
     "Speech": "voiceswap.speech",
     "Studio": "voiceswap.studio",
+    "Verification": "voiceswap.verification",
     "Voice": "voiceswap.voice",
     "load": "voiceswap.studio",
+    "verify": "voiceswap.verification",
 }
 
 

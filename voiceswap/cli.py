@@ -181,6 +181,18 @@ def revoke(voice: Annotated[Path, typer.Argument(help="A file that `enroll` wrot
 
 
 @app.command()
+def verify(files: Annotated[list[Path], typer.Argument(help="Audio of any format and length.")]) -> None:
+    """Say what shows whether voiceswap made a file: its signed manifest, and the mark in its sound."""
+    from voiceswap.verification import verify as examine
+
+    for path in files:
+        first, *others = examine(path).findings
+        typer.echo(f"{path}: {first}")
+        for line in others:
+            typer.echo(f"  {line}")
+
+
+@app.command()
 def voices(*, weights: WeightsOption = None) -> None:
     """List the built-in voices; they belong to nobody."""
     from rich.console import Console

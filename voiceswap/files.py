@@ -1,4 +1,4 @@
-"""Output files that appear whole or not at all."""
+"""Output files that appear whole or not at all, and hashes of what is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from voiceswap.errors import OutputError
 
@@ -61,3 +65,14 @@ def refusals(path: Path) -> Iterator[None]:
             "an output needs room and permission",
             "Free some space, or write elsewhere",
         ) from error
+
+
+def digest(content: str | os.PathLike[str] | tuple[ArrayLike, int]) -> str:
+    """SHA-256, in hexadecimal, of a file, or of the float32 samples of an array given with its rate."""
+    if isinstance(content, tuple):
+        return sha256(np.ascontiguousarray(content[0], "<f4").tobytes()).hexdigest()
+    found = sha256()
+    with Path(content).open("rb") as file:
+        while block := file.read(2**20):
+            found.update(block)
+    return found.hexdigest()

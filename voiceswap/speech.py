@@ -13,8 +13,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from voiceswap.errors import AudioError, OutputError
-from voiceswap.files import check_output, replacing
+from voiceswap.files import check_output, refusals, replacing
 from voiceswap.provenance import Provenance
+from voiceswap.provenance.manifest import EMBEDDED, beside, sign
 
 FORMATS = {
     ".wav": ("WAV", "PCM_16"),
@@ -26,7 +27,7 @@ FORMATS = {
 """Container and coding of each suffix that can be written."""
 
 _KNEE = 0.9  # of full scale: where the limiter begins
-_WAV_SAMPLES = 2**31 - 64  # 16-bit samples whose bytes a WAV header can still count
+_WAV_SAMPLES = 2**31 - 2**17  # 16-bit samples whose bytes, and a manifest's, a WAV header can still count
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +72,9 @@ class SpeechWriter:
     """Writes pieces of speech to one file as they come, in the memory of a piece.
 
     The suffix chooses the format: .wav and .flac (16 bit), .ogg (Vorbis), .opus, .mp3. The file appears at
-    the end of the ``with`` block, whole; after an error or an interruption there is nothing. An existing
-    file is an error without `force`. Peaks are limited by a curve without memory, so pieces join without a
+    the end of the ``with`` block, whole and signed; after an error or an interruption there is nothing. Its
+    manifest (`voiceswap.provenance.manifest`) is inside, or for .ogg and .opus beside it. An existing file is
+    an error without `force`. Peaks are limited by a curve without memory, so pieces join without a
     step in level: up to 0.9 of full scale nothing changes, above, tanh bends what would pass 1. Raises
     OutputError, the first time before any work is done.
     """
@@ -90,6 +92,9 @@ class SpeechWriter:
                 "Use one of them",
             )
         check_output(self._path, force=force)
+        self._manifest = None if self._path.suffix.lower() in EMBEDDED else beside(self._path)
+        if self._manifest is not None:
+            check_output(self._manifest, force=force)
 
     def __enter__(self) -> SpeechWriter:
         self._temporary = self._stack.enter_context(replacing(self._path, force=self._force))
@@ -100,6 +105,11 @@ class SpeechWriter:
     ) -> None:
         if kind is None and self._file is None:
             self._stack.callback(self._refuse_empty)
+        elif kind is None:
+            self._stack.callback(self._sign)
+            self._stack.callback(self._close)
+        elif self._file is not None:
+            self._stack.callback(self._file.close)
         self._stack.__exit__(kind, error, trace)
 
     def write(self, speech: Speech) -> None:
@@ -125,7 +135,6 @@ class SpeechWriter:
             self._temporary, "w", speech.sample_rate, 1, format=container, subtype=coding
         )
         self._made = speech.sample_rate, speech.provenance
-        self._stack.callback(self._close, file)
         return file
 
     def _append(self, file: soundfile.SoundFile, samples: NDArray[np.float32]) -> None:
@@ -139,11 +148,20 @@ class SpeechWriter:
     def _refuse_empty(self) -> None:
         raise OutputError(f"{str(self._path)!r} got no speech", "a file holds some", "Write a piece")
 
-    def _close(self, file: soundfile.SoundFile) -> None:
+    def _close(self) -> None:
+        assert self._file is not None
         try:
-            file.close()  # writes what is still held back
+            self._file.close()  # writes what is still held back
         except soundfile.SoundFileError as error:
             raise self._failure(error) from error
+
+    def _sign(self) -> None:
+        assert self._temporary is not None
+        content = sign(self._temporary, self._path.suffix.lower(), self._made[1])
+        if self._manifest is None or content is None:
+            return
+        with replacing(self._manifest, force=self._force) as temporary, refusals(self._manifest):
+            temporary.write_bytes(content)
 
     def _failure(self, error: Exception) -> OutputError:
         return OutputError(

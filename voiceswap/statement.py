@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +16,7 @@ from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS, log_mel
 from voiceswap.enrollment import window_vectors
 from voiceswap.errors import AudioError, ConsentError
+from voiceswap.files import digest
 from voiceswap.models.alignment import worst_stretch
 from voiceswap.models.phone_recognizer import PhoneRecognizer, to_class
 from voiceswap.models.speaker_encoder import SpeakerEncoder
@@ -176,11 +174,7 @@ def _samples(recording: audio.Source) -> tuple[NDArray[np.float32], str]:
     if not found:
         raise AudioError(name, "there is no speech in it", "Record the statement's sentences")
     start, end = (round(at * audio.SAMPLE_RATE) for at in (found[0][0], found[-1][1]))
-    if isinstance(recording, tuple):
-        content = np.ascontiguousarray(recording[0], "<f4").tobytes()
-    else:
-        content = Path(os.fspath(recording)).read_bytes()
-    return audio.level(samples[start:end]), sha256(content).hexdigest()
+    return audio.level(samples[start:end]), digest(recording)
 
 
 def _reason(heard: Hearing) -> str:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from hashlib import sha256
 from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track, log_mel
 from voiceswap.conversion import Source, windows
 from voiceswap.enrollment import measure, window_vectors
 from voiceswap.errors import AudioError, CheckpointError, ConsentError, OptionError, VoiceFileError
+from voiceswap.files import digest
 from voiceswap.live import Live
 from voiceswap.models.converter import loudness_of
 from voiceswap.prosody import Prosody, prosody_of
@@ -200,7 +202,7 @@ class Studio:
         if like is not None:
             said = self._imitated(list(said), like, voice, float(pitch))
         made = self._spoken(said, voice, float(speed), float(pitch), int(seed))
-        return self._speech(made, "speak", voice)
+        return self._speech(made, "speak", voice, sha256(text.encode()).hexdigest())
 
     @staticmethod
     def _edged(sentences: Iterator[Sentence]) -> Iterator[tuple[Sentence, Prosody | None]]:
@@ -283,7 +285,8 @@ class Studio:
         self._check(voice, "convert")
         _check_adapter(voice, self._models.converter)
         source = Source.measure(recording)
-        return self._speech(self._converted(source, voice, float(pitch)), "convert", voice)
+        made = self._converted(source, voice, float(pitch))
+        return self._speech(made, "convert", voice, digest(recording))
 
     def stream_convert(
         self,
@@ -317,7 +320,7 @@ class Studio:
             source=None if source is None else Source.measure(source),
         )
         given = audio.stream(blocks, sample_rate)
-        return self._speech(live.convert(given), "convert", voice)
+        return self._speech(live.convert(given), "convert", voice, "")
 
     @torch.inference_mode()
     def _converted(self, source: Source, voice: Voice, pitch: float) -> Iterator[NDArray[np.float32]]:
@@ -362,7 +365,7 @@ class Studio:
         mel = log_mel(torch.from_numpy(samples)[None])[0]
         acoustics = Acoustics(mel, torch.from_numpy(f0_track(samples)))
         made = np.concatenate(list(render(self._models.vocoder, acoustics, seed=0)))[: len(samples)]
-        return _join(list(self._speech([made], "resynthesize", None)))
+        return _join(list(self._speech([made], "resynthesize", None, digest(recording))))
 
     def _check(self, voice: Voice, verb: str) -> None:
         """Raises ConsentError, VoiceFileError or OptionError unless the voice may be used for `verb`."""
@@ -380,12 +383,14 @@ class Studio:
         pieces: Iterable[NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.float32]]],
         verb: str,
         voice: Voice | None,
+        source: str,
     ) -> Iterator[Speech]:
         """The one way out: all that is made passes here, and is marked. A piece may say what follows it."""
         made_by = Provenance(
             verb=verb,
             voice="" if voice is None else voice.name,
             consent=None if voice is None or voice.consent is None else voice.consent.digest(),
+            source=source,
             weights=self._models.digest,
             mark=payload_of(self._models.digest, "" if voice is None else fingerprint(voice.vector)),
         )
@@ -426,8 +431,6 @@ class _Models:
     @cached_property
     def digest(self) -> str:
         """Hash of all the weights together."""
-        from hashlib import sha256
-
         kinds = sorted(checkpoint.MODELS)
         headers = [checkpoint.read_header(self._weights / f"{kind}.safetensors")["sha256"] for kind in kinds]
         return sha256(" ".join(headers).encode()).hexdigest()

@@ -20,6 +20,8 @@ class Provenance:
     """Name of the voice; empty where the recording's own is kept."""
     consent: str | None
     """`Consent.digest` of the voice, None if it is built in."""
+    source: str
+    """SHA-256 of the text, of the recording's file, or of the array's samples; empty for a live stream."""
     weights: str
     """Hash of the weights."""
     mark: int
