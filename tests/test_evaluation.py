@@ -21,6 +21,7 @@ from voiceswap.evaluation.generate import SPEED_FILE, generate
 from voiceswap.evaluation.report import _workers, evaluate
 from voiceswap.evaluation.stats import bootstrap
 from voiceswap.evaluation.tables import markdown, rich_tables
+from voiceswap.provenance import Provenance
 from voiceswap.speech import Speech
 
 RATE = 24000
@@ -218,6 +219,9 @@ def test_plan_refuses_what_it_cannot_measure(corpus: Path, tmp_path: Path) -> No
 # ---------------------------------------------------------------- the report
 
 
+MADE = Provenance(verb="speak", voice="", consent=None, source="", weights="0", mark=0)
+
+
 class FakeStudio:
     """Says everything as noise and hands recordings back as they are; does not like bob."""
 
@@ -231,13 +235,13 @@ class FakeStudio:
 
     def speak(self, text: str, voice: str, *, seed: int) -> Speech:
         noise = np.random.default_rng(seed).normal(0, 0.1, RATE).astype(np.float32)
-        return Speech(noise, RATE, {})
+        return Speech(noise, RATE, MADE)
 
     def convert(self, recording: Path, voice: str) -> Speech:
         return self.resynthesize(recording)
 
     def resynthesize(self, recording: Path) -> Speech:
-        return Speech(soundfile.read(recording, dtype="float32")[0], RATE, {})
+        return Speech(soundfile.read(recording, dtype="float32")[0], RATE, MADE)
 
 
 @pytest.fixture

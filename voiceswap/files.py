@@ -73,6 +73,6 @@ def digest(content: str | os.PathLike[str] | tuple[ArrayLike, int]) -> str:
         return sha256(np.ascontiguousarray(content[0], "<f4").tobytes()).hexdigest()
     found = sha256()
     with Path(content).open("rb") as file:
-        while block := file.read(2**20):
+        while block := file.read(2**16):
             found.update(block)
     return found.hexdigest()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from voiceswap.errors import AudioError, OutputError
 from voiceswap.files import check_output, refusals, replacing
 from voiceswap.provenance import Provenance
-from voiceswap.provenance.manifest import EMBEDDED, beside, sign
+from voiceswap.provenance.manifest import beside, sign
 
 FORMATS = {
     ".wav": ("WAV", "PCM_16"),
@@ -73,10 +73,10 @@ class SpeechWriter:
 
     The suffix chooses the format: .wav and .flac (16 bit), .ogg (Vorbis), .opus, .mp3. The file appears at
     the end of the ``with`` block, whole and signed; after an error or an interruption there is nothing. Its
-    manifest (`voiceswap.provenance.manifest`) is inside, or for .ogg and .opus beside it. An existing file is
-    an error without `force`. Peaks are limited by a curve without memory, so pieces join without a
-    step in level: up to 0.9 of full scale nothing changes, above, tanh bends what would pass 1. Raises
-    OutputError, the first time before any work is done.
+    manifest (`voiceswap.provenance.manifest`) is inside, or beside it for .ogg, .opus and what is longer than
+    some 20 minutes. An existing file is an error without `force`. Peaks are limited by a curve without
+    memory, so pieces join without a step in level: up to 0.9 of full scale nothing changes, above, tanh bends
+    what would pass 1. Raises OutputError, the first time before any work is done.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -92,9 +92,7 @@ class SpeechWriter:
                 "Use one of them",
             )
         check_output(self._path, force=force)
-        self._manifest = None if self._path.suffix.lower() in EMBEDDED else beside(self._path)
-        if self._manifest is not None:
-            check_output(self._manifest, force=force)
+        check_output(beside(self._path), force=force)
 
     def __enter__(self) -> SpeechWriter:
         self._temporary = self._stack.enter_context(replacing(self._path, force=self._force))
@@ -157,10 +155,11 @@ class SpeechWriter:
 
     def _sign(self) -> None:
         assert self._temporary is not None
-        content = sign(self._temporary, self._path.suffix.lower(), self._made[1])
-        if self._manifest is None or content is None:
+        content, place = sign(self._temporary, self._path.suffix.lower(), self._made[1]), beside(self._path)
+        if content is None:
+            place.unlink(missing_ok=True)  # that of the file which this one takes the place of
             return
-        with replacing(self._manifest, force=self._force) as temporary, refusals(self._manifest):
+        with replacing(place, force=self._force) as temporary, refusals(place):
             temporary.write_bytes(content)
 
     def _failure(self, error: Exception) -> OutputError:

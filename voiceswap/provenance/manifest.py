@@ -1,4 +1,4 @@
-"""The signed manifest of a file: C2PA inside WAV, FLAC and MP3, a file of its own beside Ogg.
+"""The signed manifest of a file: C2PA inside WAV, FLAC and MP3, a file of its own beside Ogg and long files.
 
 C2PA (Coalition for Content Provenance and Authenticity, specification 2.2) binds what is claimed about a file
 to a hash of its content and to a certificate. `c2pa-python` writes and checks it; it does not know Ogg, for
@@ -29,6 +29,8 @@ from voiceswap.provenance.certificates import Identity, identity, is_own
 
 EMBEDDED = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg"}
 """Suffixes whose files hold their manifest; the others have it beside them."""
+LARGEST = 2**26
+"""Bytes of a file that holds its manifest, 23 minutes of WAV: c2pa needs twice as much memory."""
 BESIDE = ".manifest.json"
 """Appended to the file's name."""
 LABEL = "org.voiceswap.provenance"
@@ -36,7 +38,10 @@ LABEL = "org.voiceswap.provenance"
 
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _MAX_BYTES = 2**20  # of a manifest beside a file
-_SETTINGS = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}  # never the network
+_SETTINGS = {  # never the network, and little memory
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+    "core": {"backing_store_memory_threshold_in_mb": 8},
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def describe(made: Provenance) -> dict[str, Any]:
 
 
 def beside(path: Path) -> Path:
-    """Where the manifest of an Ogg file at `path` lies."""
+    """Where the manifest of the file at `path` lies if it is not inside."""
     return path.with_name(path.name + BESIDE)
 
 
@@ -72,7 +77,7 @@ def sign(path: Path, suffix: str, made: Provenance) -> bytes | None:
     """
     signer = identity()
     claims = describe(made)
-    if suffix not in EMBEDDED:
+    if suffix not in EMBEDDED or path.stat().st_size > LARGEST:
         return _detached(path, claims, signer)
     manifest = {
         "claim_generator_info": [{"name": "voiceswap", "version": made.version}],

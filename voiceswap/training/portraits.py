@@ -26,10 +26,12 @@ class Portraits:
             sums, counts = zip(*(_phone_sums(u) for u in utterances), strict=True)
             self._sums.append(np.stack(sums))
             self._counts.append(np.stack(counts))
-        total = np.stack([counts.sum(0) for counts in self._counts])
-        means = np.stack([sums.sum(0) for sums in self._sums]) / np.maximum(total, 1)[:, :, None]
-        known = total > 0
-        self.mean = means.sum(0) / np.maximum(known.sum(0), 1)[:, None]
+        mean, known = np.zeros((PHONES, BANDS)), np.zeros(PHONES)
+        for sums, counts in zip(self._sums, self._counts, strict=True):
+            total = counts.sum(0)
+            mean += sums.sum(0) / np.maximum(total, 1)[:, None]
+            known += total > 0
+        self.mean = mean / np.maximum(known, 1)[:, None]
         """Of all speakers alike, however much they said [PHONES, BANDS]."""
 
     def target(self, speaker: int, without: int, factor: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -76,8 +76,10 @@ class _Null:
         return min(0.0, tail if tail < -3 else float(np.log(-np.expm1(-np.exp(tail)))))
 
 
-_NULL = _Null(4000.0, 1.0)
-_NULL_LONG = _Null(2000.0, 1.0)
+# benchmarks/watermark.py null: 2,700 to 3,300 trials of deviation 1.06; the tail of 24,000 windows, mostly of
+# music, is a little heavier than that, which the deviation taken here covers.
+_NULL = _Null(3000.0, 1.075)
+_NULL_LONG = _Null(1100.0, 1.05)
 
 
 def detect(recording: Samples | Iterable[Samples], *, key: bytes = PUBLIC_KEY) -> Finding:
