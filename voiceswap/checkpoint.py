@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from voiceswap.acoustics import ACOUSTICS
 from voiceswap.errors import CheckpointError
 from voiceswap.models.converter import Converter, ConverterConfig
+from voiceswap.models.detector import Detector, DetectorConfig
 from voiceswap.models.phone_recognizer import PhoneRecognizer, PhoneRecognizerConfig
 from voiceswap.models.speaker_encoder import SpeakerEncoder, SpeakerEncoderConfig
 from voiceswap.models.synthesizer import Synthesizer, SynthesizerConfig
@@ -28,6 +29,7 @@ MODELS: dict[str, tuple[Any, Any]] = {
     "speaker-encoder": (SpeakerEncoder, SpeakerEncoderConfig),
     "synthesizer": (Synthesizer, SynthesizerConfig),
     "converter": (Converter, ConverterConfig),
+    "detector": (Detector, DetectorConfig),
 }
 _LARGEST = 2_000_000_000  # bytes; no model of ours comes near it
 

@@ -181,12 +181,24 @@ def revoke(voice: Annotated[Path, typer.Argument(help="A file that `enroll` wrot
 
 
 @app.command()
-def verify(files: Annotated[list[Path], typer.Argument(help="Audio of any format and length.")]) -> None:
-    """Say what shows whether voiceswap made a file: its signed manifest, and the mark in its sound."""
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Audio of any format and length.")],
+    *,
+    pictures: Annotated[
+        Path | None, typer.Option(help="A folder for a picture of each: where it sounds synthetic.")
+    ] = None,
+) -> None:
+    """Say what shows whether voiceswap made a file: its manifest, the mark in it, and how it sounds."""
     from voiceswap.verification import verify as examine
 
     for path in files:
-        first, *others = examine(path).findings
+        found = examine(path)
+        if pictures is not None:
+            from voiceswap.suspicion import draw
+
+            pictures.mkdir(parents=True, exist_ok=True)
+            draw(found.sound, path, pictures / f"{path.name}.png")
+        first, *others = found.findings
         typer.echo(f"{path}: {first}")
         for line in others:
             typer.echo(f"  {line}")

@@ -1,4 +1,4 @@
-"""What can be said of a file: whether it is signed, whether that holds, and whether the mark is in it."""
+"""What can be said of a file: is it signed, does that hold, is the mark in it, does it sound synthetic."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from voiceswap import audio
 from voiceswap.provenance import manifest, watermark
 from voiceswap.provenance.manifest import Manifest
 from voiceswap.provenance.watermark import PUBLIC_KEY, Finding
+from voiceswap.suspicion import Suspicion, suspect
 
 _BLOCK = 10.0  # seconds read at once
 
@@ -26,6 +27,8 @@ class Verification:
     """What is signed; None where there is no manifest."""
     mark: Finding
     """What is heard."""
+    sound: Suspicion
+    """How synthetic it sounds, which is a hint and counts for nothing in `synthetic`."""
     findings: tuple[str, ...]
     """All of it in sentences, the most telling first."""
 
@@ -44,8 +47,14 @@ def verify(path: str | Path, *, key: bytes = PUBLIC_KEY) -> Verification:
     signed = manifest.read(path)
     holds = signed is not None and bool(signed.claims) and not set(signed.faults) - {"expired"}
     synthetic = holds or mark.verdict == "marked"
-    findings = [_verdict(signed, holds, mark), *_about_manifest(signed), *_about_mark(mark, signed)]
-    return Verification(synthetic, signed, mark, tuple(findings))
+    sound = suspect(path)
+    findings = [
+        _verdict(signed, holds, mark),
+        *_about_manifest(signed),
+        *_about_mark(mark, signed),
+        _about(sound),
+    ]
+    return Verification(synthetic, signed, mark, sound, tuple(findings))
 
 
 def _verdict(signed: Manifest | None, holds: bool, mark: Finding) -> str:
@@ -117,3 +126,13 @@ def _about_mark(mark: Finding, signed: Manifest | None) -> list[str]:
     if signed is not None and signed.claims.get("mark") not in (None, mark.payload):
         lines.append("The manifest says otherwise: it belongs to another sound.")
     return lines
+
+
+def _about(sound: Suspicion) -> str:
+    if not sound.score >= 0:  # NaN
+        return "Sound: silence."
+    line = (
+        f"Sound: {sound.score:.2f} on a scale from people (0) to the generators that the detector knows (1)"
+    )
+    spans = ", ".join(f"{begin:.1f} to {end:.1f} s" for begin, end in sound.spans)
+    return f"{line}; synthetic sound {spans}. A hint." if spans else f"{line}. A hint."

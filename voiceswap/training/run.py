@@ -44,7 +44,10 @@ def run(
     model = checkpoint.load(init, kind).train() if init else checkpoint.MODELS[kind][0](chosen.model)
     settings = _replaced(chosen.task, task or {})
     config = _replaced(chosen.loop, loop or {})
-    folders = [folder for path in data for folder in stores(Path(path))]
+    if kind == "detector":  # hears recordings, not features
+        folders = sorted(folder for path in data for folder in Path(path).iterdir() if folder.is_dir())
+    else:
+        folders = [folder for path in data for folder in stores(Path(path))]
     built = _task(kind, model, folders, settings, teachers)
     notes: dict[str, Any] = {"data": sorted({store.name for store in folders}), "preset": preset}
     if kind == "synthesizer":
@@ -82,6 +85,7 @@ def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
 def _task(kind: str, model: Any, folders: list[Path], settings: Any, teachers: Path | None) -> Task:
     from voiceswap.training.imitation import Imitation
     from voiceswap.training.tasks.converter import ConverterTask
+    from voiceswap.training.tasks.detector import DetectorTask
     from voiceswap.training.tasks.phone_recognizer import PhoneRecognizerTask
     from voiceswap.training.tasks.speaker_encoder import SpeakerEncoderTask
     from voiceswap.training.tasks.synthesizer import SynthesizerTask
@@ -91,6 +95,8 @@ def _task(kind: str, model: Any, folders: list[Path], settings: Any, teachers: P
         folder = teachers or Path(checkpoint.__file__).parent / "weights"
         return checkpoint.load(folder / f"{name}.safetensors", name)
 
+    if kind == "detector":
+        return DetectorTask(model, folders, settings)
     if kind == "vocoder":
         return VocoderTask(model, folders, settings, lambda found: Imitation(teacher, found))
     if kind == "phone-recognizer":

@@ -5,10 +5,11 @@ Shares of the corpora are those of the shipped weights; a corpus that is not nam
 
 from __future__ import annotations
 
-from voiceswap.models import converter, phone_recognizer, speaker_encoder, synthesizer, vocoder
+from voiceswap.models import converter, detector, phone_recognizer, speaker_encoder, synthesizer, vocoder
 from voiceswap.training.loop import TrainingConfig
 from voiceswap.training.presets import Preset
 from voiceswap.training.tasks.converter import ConverterTraining
+from voiceswap.training.tasks.detector import DetectorTraining
 from voiceswap.training.tasks.phone_recognizer import PhoneRecognizerTraining
 from voiceswap.training.tasks.speaker_encoder import SpeakerEncoderTraining
 from voiceswap.training.tasks.synthesizer import SynthesizerTraining
@@ -80,5 +81,10 @@ PRESETS = {
             weights=_CONVERTED, swapped=0.2, adversarial_from=2_700, adversarial=0.15, features=0.4
         ),
         TrainingConfig(steps=10_000, learning_rate=1.2e-3, ema=0.998),
+    ),
+    "detector": Preset(
+        detector.SIZES["base"],
+        DetectorTraining(),
+        TrainingConfig(steps=4_000, learning_rate=1e-3, ema=0.997, weight_decay=0.05),
     ),
 }

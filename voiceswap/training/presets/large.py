@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from voiceswap.models import converter, phone_recognizer, speaker_encoder, synthesizer, vocoder
+from voiceswap.models import converter, detector, phone_recognizer, speaker_encoder, synthesizer, vocoder
 from voiceswap.training.loop import TrainingConfig
 from voiceswap.training.presets import Preset
 from voiceswap.training.tasks.converter import ConverterTraining
+from voiceswap.training.tasks.detector import DetectorTraining
 from voiceswap.training.tasks.phone_recognizer import PhoneRecognizerTraining
 from voiceswap.training.tasks.speaker_encoder import SpeakerEncoderTraining
 from voiceswap.training.tasks.synthesizer import SynthesizerTraining
@@ -36,5 +37,10 @@ PRESETS = {
         converter.SIZES["large"],
         ConverterTraining(batch_size=64, adversarial_from=40_000),
         TrainingConfig(steps=100_000, learning_rate=6e-4, ema=0.9995),
+    ),
+    "detector": Preset(
+        detector.SIZES["large"],
+        DetectorTraining(batch_size=64),
+        TrainingConfig(steps=20_000, learning_rate=1e-3, weight_decay=0.05),
     ),
 }

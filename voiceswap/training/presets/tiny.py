@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from voiceswap.models import converter, phone_recognizer, speaker_encoder, synthesizer, vocoder
+from voiceswap.models import converter, detector, phone_recognizer, speaker_encoder, synthesizer, vocoder
 from voiceswap.training.loop import TrainingConfig
 from voiceswap.training.presets import Preset
 from voiceswap.training.tasks.converter import ConverterTraining
+from voiceswap.training.tasks.detector import DetectorTraining
 from voiceswap.training.tasks.phone_recognizer import PhoneRecognizerTraining
 from voiceswap.training.tasks.speaker_encoder import SpeakerEncoderTraining
 from voiceswap.training.tasks.synthesizer import SynthesizerTraining
@@ -23,4 +24,5 @@ PRESETS = {
     ),
     "synthesizer": Preset(synthesizer.SIZES["tiny"], SynthesizerTraining(batch_size=2), _LOOP),
     "converter": Preset(converter.SIZES["tiny"], ConverterTraining(batch_size=4, frames=48), _LOOP),
+    "detector": Preset(detector.SIZES["tiny"], DetectorTraining(batch_size=4, seconds=1.0), _LOOP),
 }
