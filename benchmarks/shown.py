@@ -100,6 +100,7 @@ CARD_TASKS = {
     "speaker-encoder": ("speak", "convert"),
     "synthesizer": ("builtin", "speak"),
     "converter": ("convert",),
+    "detector": (),
     "voices": ("builtin",),
 }
 CARD_FIGURES = {

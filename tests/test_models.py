@@ -11,7 +11,7 @@ import torch
 from voiceswap import checkpoint
 from voiceswap.acoustics import ACOUSTICS, Acoustics, log_mel
 from voiceswap.errors import CheckpointError
-from voiceswap.models import converter, phone_recognizer, speaker_encoder, synthesizer, vocoder
+from voiceswap.models import converter, detector, phone_recognizer, speaker_encoder, synthesizer, vocoder
 from voiceswap.models.converter import Converter, loudness_of, outline_of
 from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
 from voiceswap.models.speaker_encoder import SpeakerEncoder
@@ -35,8 +35,12 @@ SIZES = {
     "speaker-encoder": speaker_encoder.SIZES,
     "synthesizer": synthesizer.SIZES,
     "converter": converter.SIZES,
+    "detector": detector.SIZES,
 }
-MILLIONS = {"vocoder": 4, "phone-recognizer": 4, "speaker-encoder": 2, "synthesizer": 8, "converter": 6}
+MILLIONS = {
+    **{"vocoder": 4, "phone-recognizer": 4, "speaker-encoder": 2, "synthesizer": 8, "converter": 6},
+    "detector": 0.5,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -439,5 +443,6 @@ def test_synthesis_and_rendering_on_a_gpu():
 
 
 def test_models_are_known_by_kind():
-    kinds = {model.kind for model in (Vocoder, PhoneRecognizer, SpeakerEncoder, Synthesizer, Converter)}
+    makers = (Vocoder, PhoneRecognizer, SpeakerEncoder, Synthesizer, Converter)
+    kinds = {model.kind for model in (*makers, detector.Detector)}
     assert kinds == set(checkpoint.MODELS) == set(MILLIONS)

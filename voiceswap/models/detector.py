@@ -21,17 +21,18 @@ STEP = 8 * _HOP
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """Channels of the stages; each halves time or frequency or both."""
+    """Sizes; `channels` are those of the last of the stages, whose first has an eighth of them."""
 
-    channels: tuple[int, ...] = (8, 24, 40, 64, 64)
+    channels: int = 64
     hidden: int = 96
 
 
 SIZES = {
-    "tiny": DetectorConfig(channels=(4, 4, 4, 4, 4), hidden=8),
+    "tiny": DetectorConfig(channels=16, hidden=8),
     "base": DetectorConfig(),
-    "large": DetectorConfig(channels=(32, 64, 96, 128, 128), hidden=192),
+    "large": DetectorConfig(channels=128, hidden=192),
 }
+_EIGHTHS = (1, 3, 5, 8, 8)  # of the channels, in each stage
 _STRIDES = ((2, 2), (2, 2), (2, 2), (1, 2), (1, 2))
 
 
@@ -66,7 +67,7 @@ class Detector(nn.Module):
         bins = _BINS
         for _, halved in _STRIDES:
             bins = -(-bins // halved)
-        self.mix = nn.Conv1d(c.channels[-1] * bins, c.hidden, 5, padding=2)
+        self.mix = nn.Conv1d(c.channels * bins, c.hidden, 5, padding=2)
         self.score = nn.Conv1d(c.hidden, 1, 1)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
