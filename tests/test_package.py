@@ -123,7 +123,7 @@ def test_an_error_survives_the_way_between_processes():
 
 def test_the_bundle_is_small_and_every_model_has_its_card(bundled_weights):
     weights = sorted(bundled_weights.glob("*.safetensors"))
-    assert len(weights) == 5
+    assert len(weights) == 6
     assert sum(path.stat().st_size for path in weights) <= 60e6
     for path in weights:
         assert "license" in path.with_suffix(".md").read_text(encoding="utf-8").lower(), path.name

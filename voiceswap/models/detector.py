@@ -58,11 +58,9 @@ class Detector(nn.Module):
     def __init__(self, config: DetectorConfig | None = None) -> None:
         super().__init__()
         self.config = c = config or DetectorConfig()
+        sizes = [1, *(c.channels * eighths // 8 for eighths in _EIGHTHS)]
         self.stages = nn.Sequential(
-            *(
-                _Stage(a, b, stride)
-                for a, b, stride in zip((1, *c.channels), c.channels, _STRIDES, strict=False)
-            )
+            *(_Stage(a, b, stride) for a, b, stride in zip(sizes, sizes[1:], _STRIDES, strict=False))
         )
         bins = _BINS
         for _, halved in _STRIDES:
