@@ -78,7 +78,12 @@ PRESETS = {
     "converter": Preset(
         converter.SIZES["base"],
         ConverterTraining(
-            weights=_CONVERTED, swapped=0.2, adversarial_from=2_700, adversarial=0.15, features=0.4
+            weights=_CONVERTED,
+            swapped=0.2,
+            hidden=0.6,
+            adversarial_from=2_700,
+            adversarial=0.15,
+            features=0.4,
         ),
         TrainingConfig(steps=10_000, learning_rate=1.2e-3, ema=0.998),
     ),

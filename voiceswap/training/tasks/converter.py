@@ -50,8 +50,6 @@ class ConverterTraining:
     """How far at most a vector is led towards another speaker's, as a share of its length."""
     swapped: float = 0.25
     """Share of the batch that is converted to another speaker; consistency and discriminator judge it."""
-    reading: float = 0.3
-    """Weight of the divergence between what the recognizer reads in swapped conversions and in sources."""
     hidden: float = 0.2
     """Weight of hiding at the bottleneck who speaks from a listener that learns to tell."""
 
@@ -145,8 +143,6 @@ class ConverterTask(Task):
             made = model(*(x[:swapped] for x in inputs), other, batch["quality"][:swapped]).float()
             losses["swapped"] = self.config.consistency * unlike(self.encoder.to(mel.device), made, other)
             crossed = made * bands, other
-            if self.config.reading:
-                losses["reading"] = self.config.reading * self._misread(made, batch["mel"][:swapped])
         mask = torch.ones(len(mel), mel.shape[2], 1, device=mel.device)
         losses, judged = finish_losses(self, self.critic.mels, losses, mel, batch, mask, step, crossed)
         if not self.config.hidden or step < 0:
@@ -158,20 +154,6 @@ class ConverterTask(Task):
         losses["hidden"] = self.config.hidden * hide(self.critic.listener(code, source))
         self.critic.listener.requires_grad_(True)
         return losses, (judged, code.detach(), source)
-
-    def _misread(self, made: Tensor, source: Tensor) -> Tensor:
-        """Divergence of the phone posteriors of mels [B, M, T] from their sources', where these are speech.
-
-        Noise over what was made keeps it from pleasing the recognizer by what no ear would hear.
-        """
-        with torch.no_grad():
-            said = self.recognizer(source)[1].log_softmax(-1)
-        floor = made.detach().mean((1, 2), keepdim=True) - 3 * torch.rand(len(made), 1, 1, device=made.device)
-        noisy = torch.logaddexp(made, floor + 0.3 * torch.randn_like(made))
-        read = self.recognizer(noisy)[1].log_softmax(-1)
-        speech = (said.argmax(-1) != 0).float()
-        divergence = (said.exp() * (said - read)).sum(-1)
-        return (divergence * speech).sum() / speech.sum().clamp(min=1)
 
     def critic_losses(self, critic: nn.Module, seen: Any) -> dict[str, Tensor]:
         """Least-squares real-or-fake, and whose; whom the listener hears in the bottleneck."""
