@@ -16,7 +16,7 @@ import soundfile
 import torch
 
 import voiceswap
-from voiceswap import audio, conversion
+from voiceswap import audio, conversion, enrollment
 from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track
 from voiceswap.enrollment import _check_one_person, _count_phones
 from voiceswap.errors import (
@@ -535,8 +535,16 @@ def test_two_real_people_are_told_apart(studio: Studio, kathleen: list[Path], na
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         studio.enroll(kathleen, consent=consent())
-    with pytest.warns(UserWarning, match="may hold two people") as caught:  # women alike, in one studio
+    with pytest.raises(EnrollmentError, match="seem to hold two people"):  # women alike, in one studio
         studio.enroll([*kathleen, *nathalie], consent=consent())
+
+
+def test_what_may_be_two_people_is_warned_of(
+    studio: Studio, kathleen: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enrollment, "group_likeness", lambda _: 0.55)
+    with pytest.warns(UserWarning, match=r"may hold two people \(likeness 0.55\)") as caught:
+        studio.enroll(kathleen, consent=consent())
     assert [warning.filename for warning in caught] == [__file__]
 
 
