@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from voiceswap import audio, checkpoint
+from voiceswap.errors import MissingExtraError
+from voiceswap.files import replacing
 from voiceswap.models.detector import RATE, STEP, spectrogram
 
 WEIGHTS = Path(__file__).parent / "weights" / "detector.safetensors"
@@ -83,12 +85,17 @@ def _spans(logits: NDArray[np.float64]) -> Iterable[tuple[float, float]]:
 
 
 def draw(found: Suspicion, recording: str | Path | audio.Source, path: Path) -> None:
-    """A picture of the recording's spectrogram with the scores below it; needs matplotlib."""
-    from voiceswap.files import replacing
+    """A picture of the first two minutes' spectrogram with the scores below it, as PNG.
 
+    Raises MissingExtraError without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError(
+            "matplotlib is not installed", "pictures are drawn by it", "Run: pip install matplotlib"
+        ) from None
     samples = next(audio.blocks(recording, seconds=120.0, sample_rate=RATE))
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     picture = spectrogram(torch.from_numpy(samples)[None])[0].T.numpy()
