@@ -308,3 +308,11 @@ def test_short_gaps_are_closed_and_long_ones_kept() -> None:
     long[round(1.6 * 24000) : round(2.1 * 24000)] = 0
     assert len(audio.find_speech(short)) == 2
     assert len(audio.find_speech(long)) == 3
+
+
+def test_channels_of_opposite_infinities_are_refused(tmp_path: Path) -> None:
+    samples = np.zeros((4800, 2), np.float32)
+    samples[100] = np.inf, -np.inf
+    soundfile.write(tmp_path / "talk.wav", samples, 24000, subtype="FLOAT")
+    with pytest.raises(AudioError, match="NaN or infinite at"):
+        audio.read(tmp_path / "talk.wav")
