@@ -68,6 +68,9 @@ def train(
     ] = None,
     preset: Annotated[str, typer.Option(help="tiny, base or large.")] = "base",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in OUT stopped.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Resume although settings or data are no longer the same.")
+    ] = False,
     init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Or after so long.")] = None,
@@ -103,6 +106,7 @@ def train(
         data=data,
         out=out,
         resume=resume,
+        changed=changed,
         init=init,
         teachers=weights,
         loop={name: value for name, value in fields.items() if name in of_loop},

@@ -16,6 +16,7 @@
     ├── ConsentError          a voice used without, beyond or after its consent
     ├── WatermarkError        speech whose mark is not heard in it
     ├── DataError             a corpus or feature folder that cannot be trained on
+    ├── TrainingError         a run that cannot go on
     └── MissingExtraError     an optional part of the package is not installed
 """
 
@@ -83,6 +84,10 @@ class WatermarkError(VoiceswapError):
 
 class DataError(VoiceswapError):
     """A corpus or a feature folder that cannot be trained on."""
+
+
+class TrainingError(VoiceswapError):
+    """A training run that cannot go on."""
 
 
 class MissingExtraError(VoiceswapError):

@@ -7,13 +7,13 @@ resumed run sees the batches that the uninterrupted one would have seen and reac
 from __future__ import annotations
 
 import copy
-import json
 import math
-import os
-import pickle
+import signal
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from voiceswap import checkpoint
-from voiceswap.errors import CheckpointError
+from voiceswap.errors import OutputError, TrainingError
+from voiceswap.training.folder import Log, RunFolder
 from voiceswap.training.products import use_bfloat16_products
 
 Batch = dict[str, Tensor]
@@ -34,6 +35,8 @@ class Report:
     """What a validation found: numbers, pictures [H, W] in 0…1, and 24 kHz audio [N]."""
 
     metrics: dict[str, float]
+    judged: float | None = None
+    """The figure by which weights are the best so far; less is better."""
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     audio: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -144,19 +147,27 @@ def _average_gradients(accelerator: Any, model: nn.Module) -> None:
                 parameter.grad = accelerator.reduce(parameter.grad, "mean")
 
 
+_HOPELESS = 50
+"""Steps in a row whose gradient is not finite, after which a run is given up."""
+
+
 def train(
     task: Task,
     out: Path,
     *,
     config: TrainingConfig,
     resume: bool = False,
+    changed: bool = False,
     notes: Mapping[str, Any] | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
-    """Train `task` into the run folder `out`; return the last held-out metrics.
+    """Train `task` into the run folder `out` (see `training/folder.py`); return the last held-out metrics.
 
-    Writes ``last.pt`` (everything needed to resume), ``KIND.safetensors`` (averaged weights, fp16),
-    ``log.jsonl`` and TensorBoard events. `notes` go into the weights' header. Runs on whatever
-    Accelerate finds: CPU, one GPU (bf16), or several by `accelerate launch`.
+    `notes` go into the weights' header, `record` into run.json: a resumed run has to have the same, unless
+    `changed`. Runs on whatever Accelerate finds: CPU, one GPU (bf16), or several by `accelerate launch`.
+    SIGTERM and Ctrl-C save and then raise SystemExit. Raises CheckpointError for a state that does not fit,
+    OptionError for another record, OutputError where the end cannot be written, and TrainingError for losses
+    that stay infinite and for a batch that the GPU has no memory for.
     """
     from accelerate import Accelerator
     from accelerate.utils import set_seed
@@ -164,8 +175,7 @@ def train(
     mixed = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
     accelerator = Accelerator(mixed_precision=mixed)
     set_seed(config.seed)
-    out.mkdir(parents=True, exist_ok=True)
-    state_path = out / "last.pt"
+    folder = RunFolder(out, active=accelerator.is_main_process)
     average = _Average(task.model.to(accelerator.device), config.ema)
     model, optimizer = accelerator.prepare(task.model, _optimizer(task.model, config.learning_rate, config))
     critic = critic_optimizer = None
@@ -173,39 +183,41 @@ def train(
         critic, critic_optimizer = accelerator.prepare(
             task.critic, _optimizer(task.critic, config.critic_rate, config)
         )
-    step, seconds = 0, 0.0
+    step, seconds, best = 0, 0.0, math.inf
+
+    def restore(state: dict[str, Any]) -> None:
+        nonlocal step, seconds, best
+        accelerator.unwrap_model(model).load_state_dict(state["model"])
+        average.model.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        if critic is not None and critic_optimizer is not None and "critic" in state:
+            accelerator.unwrap_model(critic).load_state_dict(state["critic"])
+            critic_optimizer.load_state_dict(state["critic_optimizer"])
+        task.restore(state.get("task", {}))
+        step, seconds, best = state["step"], state["seconds"], state.get("best", math.inf)
+
     if resume:
-        if not state_path.is_file():
-            raise CheckpointError(
-                str(state_path), "there is nothing to resume from", "train without --resume first"
-            )
-        try:
-            # Our own file from our own run folder; weights_only keeps a foreign one from running code.
-            state = torch.load(state_path, map_location=accelerator.device, weights_only=True)
-            accelerator.unwrap_model(model).load_state_dict(state["model"])
-            average.model.load_state_dict(state["average"])
-            optimizer.load_state_dict(state["optimizer"])
-            if critic is not None and critic_optimizer is not None and "critic" in state:
-                accelerator.unwrap_model(critic).load_state_dict(state["critic"])
-                critic_optimizer.load_state_dict(state["critic_optimizer"])
-            task.restore(state.get("task", {}))
-            step, seconds = state["step"], state["seconds"]
-        except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-            raise CheckpointError(
-                str(state_path),
-                f"it is damaged, or of another model or preset ({str(error).splitlines()[0]:.200})",
-                "resume with the preset that began the run, or begin another in a new folder",
-            ) from error
+        folder.load(accelerator.device, restore)
+        folder.cut_log(step)
+    notes = folder.record(record or {}, notes or {}, resume=resume, changed=changed)
 
     if config.bfloat16:
         for part in vars(task).values():  # the model, its critic, and what is frozen
             if isinstance(part, nn.Module):
                 use_bfloat16_products(part)
-    log = _Log(out, accelerator.is_main_process)
+    log = Log(out, accelerator.is_main_process)
 
-    def save() -> None:
+    def export(where: Path) -> None:
+        training = {**notes, "steps": step, "hours": round(seconds / 3600, 3)}
+        shipped = task.shipped(average.model)
+        if shipped is not None:
+            where.mkdir(exist_ok=True)
+            checkpoint.save(shipped, where / f"{shipped.kind}.safetensors", training=training)
+
+    def save() -> bool:
+        """False where it could not be written; the states before are there then."""
         if not accelerator.is_main_process:
-            return
+            return True
         state = {
             "model": accelerator.unwrap_model(model).state_dict(),
             "average": average.model.state_dict(),
@@ -213,123 +225,157 @@ def train(
             "task": task.state(),
             "step": step,
             "seconds": seconds,
+            "best": best,
         }
         if critic is not None and critic_optimizer is not None:
             state |= {
                 "critic": accelerator.unwrap_model(critic).state_dict(),
                 "critic_optimizer": critic_optimizer.state_dict(),
             }
-        torch.save(state, f"{state_path}.partial")
-        os.replace(f"{state_path}.partial", state_path)
-        training = {**(notes or {}), "steps": step, "hours": round(seconds / 3600, 3)}
-        shipped = task.shipped(average.model)
-        if shipped is not None:
-            checkpoint.save(shipped, out / f"{shipped.kind}.safetensors", training=training)
+        return folder.save(state) and _written(export, out)
+
+    def validate() -> dict[str, float]:
+        nonlocal best
+        report = task.validate(average.model)
+        if report.judged is not None and report.judged < best:
+            best = report.judged
+            _written(export, out / "best")
+        return log.report(step, seconds, report.metrics, report.pictures, report.audio)
 
     metrics: dict[str, float] = {}
     saved = validated = time.monotonic()
     started, first = time.monotonic(), step
     before = seconds
-    while seconds < 60 * config.minutes if config.minutes else step < config.steps:
-        rng = np.random.default_rng((config.seed, step, accelerator.process_index))
-        torch.manual_seed(int(rng.integers(2**31)))
-        share = _rate(config, step, seconds)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * share
-        batch = {name: value.to(accelerator.device) for name, value in task.batch(rng).items()}
+    infinite = 0
+    with _asked_to_stop() as signals:
+        while seconds < 60 * config.minutes if config.minutes else step < config.steps:
+            rng = np.random.default_rng((config.seed, step, accelerator.process_index))
+            torch.manual_seed(int(rng.integers(2**31)))
+            share = _rate(config, step, seconds)
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * share
+            batch = {name: value.to(accelerator.device) for name, value in task.batch(rng).items()}
+            try:
+                with accelerator.autocast():
+                    losses, seen = task.losses(model, batch, step)
+                optimizer.zero_grad()
+                accelerator.backward(torch.stack(list(losses.values())).sum())
+            except torch.OutOfMemoryError as error:
+                optimizer.zero_grad()
+                raise _too_large(task, model, batch, step, accelerator) from error
+            _average_gradients(accelerator, model)
+            norm = accelerator.clip_grad_norm_(model.parameters(), config.clip)
+            infinite = 0 if torch.isfinite(norm) else infinite + 1
+            if not infinite:  # one bad batch must not end a night's run
+                optimizer.step()
+                average.update(accelerator.unwrap_model(model), step)
+            elif infinite == _HOPELESS:
+                raise _hopeless(losses, step)
 
-        with accelerator.autocast():
-            losses, seen = task.losses(model, batch, step)
-        optimizer.zero_grad()
-        accelerator.backward(torch.stack(list(losses.values())).sum())
-        _average_gradients(accelerator, model)
-        norm = accelerator.clip_grad_norm_(model.parameters(), config.clip)
-        if torch.isfinite(norm):  # one bad batch must not end a night's run
-            optimizer.step()
-            average.update(accelerator.unwrap_model(model), step)
+            if critic is not None and critic_optimizer is not None and seen is not None:
+                for group in critic_optimizer.param_groups:
+                    group["lr"] = config.critic_rate * share
+                with accelerator.autocast():
+                    critic_losses = task.critic_losses(critic, seen)
+                critic_optimizer.zero_grad()
+                accelerator.backward(torch.stack(list(critic_losses.values())).sum())
+                if torch.isfinite(accelerator.clip_grad_norm_(critic.parameters(), config.clip)):
+                    critic_optimizer.step()
+                losses |= critic_losses
 
-        if critic is not None and critic_optimizer is not None and seen is not None:
-            for group in critic_optimizer.param_groups:
-                group["lr"] = config.critic_rate * share
-            with accelerator.autocast():
-                critic_losses = task.critic_losses(critic, seen)
-            critic_optimizer.zero_grad()
-            accelerator.backward(torch.stack(list(critic_losses.values())).sum())
-            accelerator.clip_grad_norm_(critic.parameters(), config.clip)
-            critic_optimizer.step()
-            losses |= critic_losses
-
-        step += 1
-        seconds = before + time.monotonic() - started
-        log.add(losses, norm)
-        if step % config.log_every == 0:
-            speed = (step - first) / (seconds - before)
-            left = max(
-                0.0, 60 * config.minutes - seconds if config.minutes else (config.steps - step) / speed
-            )
-            log.losses(step, seconds, speed=speed, left=left)
-        if time.monotonic() - validated > 60 * config.validate_minutes:
-            metrics = log.report(step, seconds, task.validate(average.model))
-            validated = time.monotonic()
-        if time.monotonic() - saved > 60 * config.save_minutes:
-            save()
-            saved = time.monotonic()
-    save()
+            step += 1
+            seconds = before + time.monotonic() - started
+            log.add(losses, norm)
+            if step % config.log_every == 0:
+                speed = (step - first) / (seconds - before)
+                left = max(
+                    0.0, 60 * config.minutes - seconds if config.minutes else (config.steps - step) / speed
+                )
+                log.losses(step, seconds, speed=speed, left=left)
+            if _anywhere(accelerator, bool(signals)):
+                save()
+                print(f"stopped at step {step}; go on with --resume", flush=True)
+                raise SystemExit(128 + (signals or [signal.SIGTERM])[0])
+            if time.monotonic() - validated > 60 * config.validate_minutes:
+                metrics = validate()
+                validated = time.monotonic()
+            if time.monotonic() - saved > 60 * config.save_minutes:
+                save()
+                saved = time.monotonic()
     if accelerator.is_main_process:
-        metrics = log.report(step, seconds, task.validate(average.model))
+        metrics = validate()
+    if not save():
+        raise OutputError(str(out), "the end of the run could not be written", "Make room, and resume")
     return metrics
 
 
-class _Log:
-    """Prints, appends to log.jsonl and feeds TensorBoard."""
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """The signals that ask the process to stop and came meanwhile; a second one stops it as ever."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # others are not sent any
+        yield came
+        return
 
-    def __init__(self, out: Path, active: bool) -> None:
-        self.active = active
-        self.sums: dict[str, float] = {}
-        self.count = 0
-        self.path = out / "log.jsonl"
-        self.board: Any = None
-        if active:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
+    def note(number: int, frame: Any) -> None:
+        came.append(number)
+        signal.signal(number, before[signal.Signals(number)])
 
-                self.board = SummaryWriter(str(out))
-            except ImportError:
-                print("tensorboard is not installed: curves go to log.jsonl only")
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-    def add(self, losses: Mapping[str, Tensor], norm: Tensor) -> None:
-        for name, value in {**losses, "gradient": norm}.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
-        self.count += 1
 
-    def losses(self, step: int, seconds: float, *, speed: float, left: float) -> None:
-        means = {name: value / self.count for name, value in self.sums.items()}
-        self.sums, self.count = {}, 0
-        self._write("train", step, seconds, means)
-        if self.active:
-            terms = " ".join(f"{name} {value:.4f}" for name, value in means.items())
-            print(f"step {step:6d}  {terms}  {speed:.2f} steps/s  {left / 60:.0f} min left", flush=True)
+def _anywhere(accelerator: Any, mine: bool) -> bool:
+    """Whether it holds in any process: all of them have to leave the loop at the same step."""
+    if accelerator.num_processes == 1:
+        return mine
+    return bool(accelerator.reduce(torch.tensor(float(mine), device=accelerator.device), "sum") > 0)
 
-    def report(self, step: int, seconds: float, report: Report) -> dict[str, float]:
-        self._write("held-out", step, seconds, report.metrics)
-        if self.active:
-            terms = " ".join(f"{name} {value:.4f}" for name, value in report.metrics.items())
-            print(f"held-out at step {step}: {terms}", flush=True)
-        if self.board is not None:
-            for name, picture in report.pictures.items():
-                self.board.add_image(name, picture, step, dataformats="HW")
-            for name, samples in report.audio.items():
-                self.board.add_audio(name, samples, step, sample_rate=24000)
-            self.board.flush()
-        return report.metrics
 
-    def _write(self, kind: str, step: int, seconds: float, values: Mapping[str, float]) -> None:
-        if not self.active:
-            return
-        with self.path.open("a") as handle:
-            handle.write(
-                json.dumps({"kind": kind, "step": step, "seconds": round(seconds, 1), **values}) + "\n"
-            )
-        if self.board is not None:
-            for name, value in values.items():
-                self.board.add_scalar(f"{kind}/{name}", value, step)
+def _written(export: Callable[[Path], None], where: Path) -> bool:
+    """Whether weights could be written: a full disk must not end a run."""
+    try:
+        export(where)
+    except OSError as error:
+        print(f"weights could not be written to {where} ({error})", flush=True)
+        return False
+    return True
+
+
+def _hopeless(losses: Mapping[str, Tensor], step: int) -> TrainingError:
+    odd = [name for name, value in losses.items() if not torch.isfinite(value)]
+    return TrainingError(
+        f"step {step}: {', '.join(odd) or 'the gradient'} not finite, {_HOPELESS} times in a row",
+        "weights were left as they were before that",
+        "Resume with a smaller learning_rate and --changed, or look for broken features",
+    )
+
+
+def _too_large(task: Task, model: nn.Module, batch: Batch, step: int, accelerator: Any) -> TrainingError:
+    """The error for a batch without room, after trying how much of it has."""
+    share = 1.0
+    while (share := share / 2) > 1 / 64:
+        part = {name: value[: max(1, int(share * len(value)))] for name, value in batch.items()}
+        try:
+            with accelerator.autocast():
+                losses, _ = task.losses(model, part, step)
+            accelerator.backward(torch.stack(list(losses.values())).sum())
+            break
+        except torch.OutOfMemoryError:
+            pass
+        finally:
+            model.zero_grad()
+    config: Any = getattr(task, "config", None)
+    rows = {n: getattr(config, n) for n in ("batch_size", "aligned", "spoken") if hasattr(config, n)}
+    fits = ", ".join(f"{name}={max(1, int(share * value))}" for name, value in rows.items())
+    return TrainingError(
+        f"a batch of {', '.join(f'{name}={value}' for name, value in rows.items())}",
+        "the GPU has no memory for it",
+        f"Set {fits}, which fits" if share > 1 / 64 else "Take shorter crops, or a smaller preset",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ def run(
     data: Sequence[Path],
     out: Path,
     resume: bool = False,
+    changed: bool = False,
     init: Path | None = None,
     teachers: Path | None = None,
     loop: dict[str, Any] | None = None,
@@ -33,8 +35,9 @@ def run(
     is the folder of the frozen models that the others learn from, the bundled weights by default: Synthesizer
     and Converter need the speaker encoder, the Converter the recognizer as well; a Vocoder that imitates
     needs all of them, a PhoneRecognizer with `rebuilt` the Converter and the speaker encoder. `loop` and
-    `task` replace fields of the preset's TrainingConfig and of its task settings. Raises OptionError for an
-    unknown name or field, DataError and CheckpointError for what is on disk.
+    `task` replace fields of the preset's TrainingConfig and of its task settings. A resumed run has to be
+    what it was, but for its end, unless `changed`. Raises OptionError for an unknown name or field, or for
+    other settings on resuming, DataError and CheckpointError for what is on disk, and what `train` raises.
     """
     if kind not in checkpoint.MODELS:
         raise OptionError(
@@ -54,7 +57,29 @@ def run(
         notes["languages"] = list(settings.languages)
     if init:
         notes |= {"from": init.name, "before": json.loads(checkpoint.read_header(init)["training"])}
-    return train(built, out, config=config, resume=resume, notes=notes)
+    record = {
+        **{"kind": kind, "preset": preset, "model": dataclasses.asdict(model.config)},
+        "task": dataclasses.asdict(settings),
+        "loop": {n: value for n, value in dataclasses.asdict(config).items() if n not in _NOT_RECORDED},
+        "data": {str(store): fingerprint(store) for store in folders},
+    }
+    return train(built, out, config=config, resume=resume, changed=changed, notes=notes, record=record)
+
+
+_NOT_RECORDED = ("steps", "minutes", "log_every", "validate_minutes", "save_minutes")
+"""The end may be moved, and what is only told does not change what is learnt."""
+
+
+def fingerprint(store: Path) -> str:
+    """Of a feature folder: what its index and alignments say; of another, the names and sizes in it."""
+    digest = hashlib.sha256()
+    told = [path for name in ("index.jsonl", "alignments.json") if (path := store / name).is_file()]
+    for path in told:
+        digest.update(path.read_bytes())
+    if not told:
+        for path in sorted(p for p in store.rglob("*") if p.is_file()):
+            digest.update(f"{path.relative_to(store)} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def stores(path: Path) -> list[Path]:

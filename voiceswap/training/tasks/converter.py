@@ -187,5 +187,6 @@ class ConverterTask(Task):
         )
         return Report(
             {"mel": float(np.mean(values))},
+            judged=float(np.mean(values)),
             pictures={"recording": draw_mel(batch["mel"][0]), "conversion": draw_mel(made[0])},
         )

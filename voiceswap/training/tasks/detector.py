@@ -131,7 +131,8 @@ class DetectorTask(Task):
         }
         people = scores.pop(PEOPLE)
         metrics = {f"eer {name}": equal_error(people, found) for name, found in sorted(scores.items())}
-        return Report({"eer": equal_error(people, np.concatenate(list(scores.values()))), **metrics})
+        error = equal_error(people, np.concatenate(list(scores.values())))
+        return Report({"eer": error, **metrics}, judged=error)
 
 
 def clip_score(model: nn.Module, samples: np.ndarray, device: torch.device) -> float:

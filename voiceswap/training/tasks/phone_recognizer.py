@@ -235,7 +235,9 @@ class PhoneRecognizerTask(Task):
             picture = logits.softmax(-1).T.cpu().numpy()[::-1]
         metrics = {"frames_right": right / max(1, total)}
         metrics |= {f"phone_error/{source}": wrong / count for source, (wrong, count) in errors.items()}
-        return Report(metrics, pictures={} if picture is None else {"posteriors": picture})
+        wrong, count = map(sum, zip(*errors.values(), strict=True)) if errors else (0, 0)
+        judged = wrong / count if count else 1 - metrics["frames_right"]
+        return Report(metrics, judged, pictures={} if picture is None else {"posteriors": picture})
 
 
 def collapse(classes: np.ndarray) -> list[int]:

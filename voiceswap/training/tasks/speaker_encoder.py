@@ -159,14 +159,12 @@ class SpeakerEncoderTask(Task):
         same = who[:, None] == who
         pairs = torch.triu(torch.ones_like(same), 1).bool()
         yes, no = cosine[pairs & same].numpy(), cosine[pairs & ~same].numpy()
-        return Report(
-            {
-                "equal_error": equal_error_rate(yes, no),
-                "same": float(yes.mean()),
-                "different": float(no.mean()),
-                "portrait": remains / max(distance, 1e-6),
-            }
-        )
+        error = equal_error_rate(yes, no)
+        metrics = {
+            **{"equal_error": error, "same": float(yes.mean()), "different": float(no.mean())},
+            "portrait": remains / max(distance, 1e-6),
+        }
+        return Report(metrics, judged=error)
 
 
 def _by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:

@@ -202,6 +202,7 @@ class SynthesizerTask(Task):
         )
         return Report(
             {name: float(np.mean(values)) for name, values in totals.items()},
+            judged=float(np.mean(totals["mel"])),
             pictures={"recording": draw_mel(picture["mel"][0]), "synthesis": draw_mel(made.mel)},
         )
 

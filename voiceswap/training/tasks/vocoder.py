@@ -125,7 +125,7 @@ class VocoderTask(Task):
             shown = (made[0].cpu().numpy(), utterance)
         metrics = {name: float(np.mean(values)) for name, values in totals.items()}
         assert shown is not None  # Pool refuses to be empty
-        return Report(metrics, audio={"copy-synthesis": shown[0]})
+        return Report(metrics, judged=metrics["mel"], audio={"copy-synthesis": shown[0]})
 
 
 def spectral_losses(made: Tensor, wave: Tensor, cutoff: Tensor) -> dict[str, Tensor]:
