@@ -144,7 +144,10 @@ def _adapt(
 
 def evaluate(
     *,
-    corpus: Annotated[Path, typer.Option(help="Folder with manifest.tsv and its recordings.")],
+    corpus: Annotated[
+        Path | None,
+        typer.Option(help="Folder with manifest.tsv and its recordings, but for --listened."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report and what is made for it.")],
     count: Annotated[int, typer.Option(help="Items of each task.")] = 100,
     seed: SeedOption = 0,
@@ -164,12 +167,28 @@ def evaluate(
     page_only: Annotated[
         bool, typer.Option("--page-only", help="Only that page, of the report that is in OUT already.")
     ] = False,
+    listening: Annotated[
+        bool,
+        typer.Option("--listening", help="Only a blind test for listeners, of the report that is in OUT."),
+    ] = False,
+    listened: Annotated[
+        list[Path] | None, typer.Option(help="Only what a listener answered to that test; several times.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that judge.")] = os.cpu_count() or 1,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
 ) -> None:
     """Measure the models beside recordings of people, and beside other systems."""
     others = {name: Path(folder) for name, folder in (_pair(given, "--other") for given in other or [])}
+    from voiceswap.evaluation import listening as blind
+
+    if listened:
+        said = blind.markdown(blind.read_back(out, listened))
+        (out / "listening.md").write_text(said, encoding="utf-8")
+        typer.echo(said)
+        return
+    if corpus is None:
+        raise typer.BadParameter("give the folder of the recordings", param_hint="--corpus")
     if others_only and (page or page_only):
         raise typer.BadParameter("a page is of our own recordings: leave out --others-only")
     from rich.console import Console
@@ -177,6 +196,10 @@ def evaluate(
     from voiceswap.evaluation import page as page_of_sounds
     from voiceswap.evaluation import report, tables
 
+    if listening:
+        written = blind.write(report.load(out), corpus, out, others=others)
+        typer.echo(f"{written}\n{out / blind.KEY}: keep it; what listeners save is read with --listened")
+        return
     if page_only:
         typer.echo(f"{page_of_sounds.write(report.load(out), corpus, out, others=others)}")
         return

@@ -283,22 +283,30 @@ class _Page:
 
 def _encode(path: Path, comment: str, seconds: float) -> _Sound:
     """The first `seconds` of a recording as Ogg and as a picture."""
-    import soundfile
-
     from voiceswap.audio import SAMPLE_RATE, read
 
     samples = read(path)
-    samples = np.clip(samples[: int(min(seconds * SAMPLE_RATE, len(samples)))], -1, 1)
+    samples = samples[: int(min(seconds * SAMPLE_RATE, len(samples)))]
+    return _Sound(ogg(samples, comment), _data("image/png", _mel(samples)), len(samples) / SAMPLE_RATE)
+
+
+def ogg(samples: np.ndarray, comment: str) -> str:
+    """`samples` [N] at 24 kHz as Ogg that a page can hold."""
+    import soundfile
+
+    from voiceswap.audio import SAMPLE_RATE
+
+    samples = np.clip(samples, -1, 1)
     # libsndfile makes some 42 kbit/s of Opus at this level; builds without Opus get Vorbis.
     coding, level = ("OPUS", 0.84) if "OPUS" in soundfile.available_subtypes("OGG") else ("VORBIS", 0.5)
-    ogg = io.BytesIO()
+    whole = io.BytesIO()
     with soundfile.SoundFile(
-        ogg, "w", SAMPLE_RATE, 1, format="OGG", subtype=coding, compression_level=level
+        whole, "w", SAMPLE_RATE, 1, format="OGG", subtype=coding, compression_level=level
     ) as file:
         file.comment = comment
         for start in range(0, len(samples), SAMPLE_RATE):  # Vorbis overflows its stack on long writes
             file.write(samples[start : start + SAMPLE_RATE])
-    return _Sound(_data("audio/ogg", ogg), _data("image/png", _mel(samples)), len(samples) / SAMPLE_RATE)
+    return _data("audio/ogg", whole)
 
 
 def _mel(samples: np.ndarray) -> io.BytesIO:
