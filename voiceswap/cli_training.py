@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from voiceswap.cli_common import DeviceOption, SeedOption, WeightsOption, bars, load_studio
@@ -15,20 +16,33 @@ from voiceswap.errors import MissingExtraError, OptionError
 
 
 def prepare(
-    kind: Annotated[str, typer.Argument(help="tsv, teacher, ljspeech, vctk, libritts or cuts.")],
-    corpus: Annotated[Path, typer.Argument(help="The corpus' folder.")],
+    kind: Annotated[
+        str,
+        typer.Argument(help="tsv, teacher, ljspeech, vctk, libritts or cuts; or a folder of any recordings."),
+    ],
+    corpus: Annotated[Path | None, typer.Argument(help="The corpus' folder.")] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder of features; what it holds is not computed again.")],
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
     align: Annotated[
         bool, typer.Option("--align", help="Align texts by the phone recognizer as well.")
     ] = False,
+    language: Annotated[str, typer.Option(help="Of a folder of any recordings: en, de or nl.")] = "en",
+    transcribe: Annotated[
+        bool,
+        typer.Option("--transcribe", help="Have Whisper write texts where there are none (English)."),
+    ] = False,
     weights: WeightsOption = None,
 ) -> None:
-    """Compute a corpus' features for training."""
+    """Compute a corpus' features for training; of a folder of untidy recordings, make a corpus first."""
     _need("lhotse", extra="train")
     from voiceswap.data import corpora, features
 
+    if corpus is None:
+        _raw(Path(kind), out, language=language, transcribe=transcribe, weights=weights)
+        if align:
+            _align(out, weights)
+        return
     if kind not in corpora.RECIPES:
         raise OptionError(
             f"the kind of corpus {kind!r}",
@@ -42,10 +56,60 @@ def prepare(
         typer.echo(f"skipped {line}", err=True)
     typer.echo(f"{out}: {len(features.FeatureStore(out).raw_items)} recordings, {len(skipped)} skipped")
     if align:
-        from voiceswap.training.run import align as align_all
+        _align(out, weights)
 
-        for folder, count in align_all([out], teachers=weights, progress=bars("alignments")).items():
-            typer.echo(f"{folder}: {count} aligned")
+
+def _align(out: Path, weights: Path | None) -> None:
+    from voiceswap.training.run import align
+
+    for folder, count in align([out], teachers=weights, progress=bars("alignments")).items():
+        typer.echo(f"{folder}: {count} aligned")
+
+
+def _raw(folder: Path, out: Path, *, language: str, transcribe: bool, weights: Path | None) -> None:
+    """`voiceswap prepare FOLDER`."""
+    for package in ("silero_vad", "rapidfuzz"):
+        _need(package, extra="train")
+    from voiceswap import checkpoint
+    from voiceswap.data.corpora import RECIPES
+    from voiceswap.studio import WEIGHTS
+    from voiceswap.text.normalize import LANGUAGES
+    from voiceswap.training import raw
+
+    if not folder.is_dir():
+        raise OptionError(
+            f"{str(folder)!r}",
+            "it is no folder of recordings, and no kind of corpus",
+            f"Name a folder, or one of {', '.join(RECIPES)} and a folder",
+        )
+    if language not in LANGUAGES:
+        raise OptionError(f"language {language!r}", "it is not read", f"Choose one of {', '.join(LANGUAGES)}")
+    write = None
+    if transcribe:
+        if language != "en":
+            raise OptionError(
+                f"--transcribe in {language!r}", "Whisper tiny.en writes English", "Put texts beside them"
+            )
+        from voiceswap.evaluation import intelligibility
+
+        write = intelligibility.transcribe
+        write(np.zeros(24000, np.float32), 24000)  # says at once that the extra is missing
+    models = {
+        kind: checkpoint.load((weights or WEIGHTS) / f"{kind}.safetensors", kind).eval()
+        for kind in ("speaker-encoder", "phone-recognizer")
+    }
+    found = raw.prepare(
+        folder,
+        out,
+        encoder=models["speaker-encoder"],
+        recognizer=models["phone-recognizer"],
+        language=language,
+        transcribe=write,
+        progress=bars("recordings"),
+    )
+    kept = [f for f in found if not f.faults]
+    hours = sum(f.piece.seconds for f in kept) / 3600
+    typer.echo(f"{out}: {len(kept)} of {len(found)} pieces kept, {hours:.2f} h; see {out / 'report.md'}")
 
 
 def train(

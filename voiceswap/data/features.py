@@ -170,6 +170,20 @@ def align(phones: list[str], ends: list[float], mel: np.ndarray) -> tuple[list[i
 
 def _features(job: dict[str, Any]) -> dict[str, Any]:
     """One utterance in a worker: its row without offsets, plus arrays; or the error that skips it."""
+    from voiceswap import audio
+
+    try:
+        return features_of(audio.read(job.pop("path")), job)
+    except VoiceswapError as error:
+        return {"id": job["id"], "error": str(error)}
+
+
+def features_of(samples: np.ndarray, job: dict[str, Any]) -> dict[str, Any]:
+    """The row without offsets of an utterance of samples [N] at 24 kHz, plus its arrays; errors as `audio`'s.
+
+    `job` holds the fields of an Item that are known beforehand, `phones` with `ends` or None, and whether
+    the `audio` is kept.
+    """
     import torch
 
     from voiceswap import audio
@@ -177,22 +191,19 @@ def _features(job: dict[str, Any]) -> dict[str, Any]:
     from voiceswap.text.normalize import normalize
     from voiceswap.text.phonemes import phonemize
 
-    try:
-        samples = audio.level(audio.read(job.pop("path")))
-        mel = log_mel(torch.from_numpy(samples)[None])[0].T.numpy()
-        f0 = f0_track(samples)
-        phones, ends, keep = job.pop("phones"), job.pop("ends"), job.pop("audio")
-        ids: list[int] = []
-        stress: list[int] = []
-        counts: list[int] = []
-        if phones:
-            ids, stress, counts = align(phones, ends, mel)
-        elif job["text"]:
-            # As a Studio reads it, so that training and speaking see the same symbols.
-            said = phonemize(normalize(job["text"], job["language"]), job["language"])
-            ids, stress = list(said.ids), list(said.stress)
-    except VoiceswapError as error:
-        return {"id": job["id"], "error": str(error)}
+    samples = audio.level(samples)
+    mel = log_mel(torch.from_numpy(samples)[None])[0].T.numpy()
+    f0 = f0_track(samples)
+    phones, ends, keep = job.pop("phones"), job.pop("ends"), job.pop("audio")
+    ids: list[int] = []
+    stress: list[int] = []
+    counts: list[int] = []
+    if phones:
+        ids, stress, counts = align(phones, ends, mel)
+    elif job["text"]:
+        # As a Studio reads it, so that training and speaking see the same symbols.
+        said = phonemize(normalize(job["text"], job["language"]), job["language"])
+        ids, stress = list(said.ids), list(said.stress)
     pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16) if keep else np.zeros(0, np.int16)
     return {
         **job,
