@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cards import card_section
+from kept import kept
 from shown import (
     CARD_TASKS,
     FLOORS,
@@ -278,21 +279,24 @@ def publish(
     measured: Path,
     *,
     peers: Sequence[Path] = (),
+    keep: bool = False,
     limits: Sequence[Path] = (),
     runs: Path | None = None,
     root: Path = ROOT,
 ) -> Iterator[Path]:
     """Write all places below `root`; yields each file as it is done."""
     report = load(measured)
+    page = root / "docs" / "results.md"
     for folder in peers:
         report = joined(report, load(folder))
+    if keep:
+        report = joined(report, kept(page, report.settings))
     records = [json.loads(path.read_text(encoding="utf-8")) for path in limits]
     weights = root / "voiceswap" / "weights"
     pictures = [name for name in PICTURES if (measured / name).is_file()]
     for name in pictures:
         copy_picture(measured / name, root / "docs" / "pictures" / name)
         yield root / "docs" / "pictures" / name
-    page = root / "docs" / "results.md"
     page.write_text(results(report, records, weights, pictures), encoding="utf-8")
     yield page
     replace_section(root / "README.md", "results", readme_section(report))
@@ -315,11 +319,15 @@ def main() -> None:
         help="the same for other systems, if they were measured apart",
     )
     parser.add_argument(
+        "--keep", action="store_true", help="other systems' figures that stand in docs/results.md stay there"
+    )
+    parser.add_argument(
         "--limits", type=Path, nargs="*", default=[], help="of benchmarks/limits.py; goals by the first"
     )
     parser.add_argument("--runs", type=Path, help="folder of the training runs")
     args = parser.parse_args()
-    for path in publish(args.measured, peers=args.peers, limits=args.limits, runs=args.runs):
+    options = {"peers": args.peers, "keep": args.keep, "limits": args.limits, "runs": args.runs}
+    for path in publish(args.measured, **options):
         print(path)
 
 

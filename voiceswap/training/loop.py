@@ -9,11 +9,9 @@ from __future__ import annotations
 import copy
 import math
 import signal
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from voiceswap import checkpoint
-from voiceswap.errors import OutputError, TrainingError
+from voiceswap.errors import OutputError
 from voiceswap.training.folder import Log, RunFolder
 from voiceswap.training.products import use_bfloat16_products
+from voiceswap.training.trouble import HOPELESS, anywhere, asked_to_stop, hopeless, too_large, written
 
 Batch = dict[str, Tensor]
 
@@ -147,10 +146,6 @@ def _average_gradients(accelerator: Any, model: nn.Module) -> None:
                 parameter.grad = accelerator.reduce(parameter.grad, "mean")
 
 
-_HOPELESS = 50
-"""Steps in a row whose gradient is not finite, after which a run is given up."""
-
-
 def train(
     task: Task,
     out: Path,
@@ -232,14 +227,14 @@ def train(
                 "critic": accelerator.unwrap_model(critic).state_dict(),
                 "critic_optimizer": critic_optimizer.state_dict(),
             }
-        return folder.save(state) and _written(export, out)
+        return folder.save(state) and written(export, out)
 
     def validate() -> dict[str, float]:
         nonlocal best
         report = task.validate(average.model)
         if report.judged is not None and report.judged < best:
             best = report.judged
-            _written(export, out / "best")
+            written(export, out / "best")
         return log.report(step, seconds, report.metrics, report.pictures, report.audio)
 
     metrics: dict[str, float] = {}
@@ -247,7 +242,7 @@ def train(
     started, first = time.monotonic(), step
     before = seconds
     infinite = 0
-    with _asked_to_stop() as signals:
+    with asked_to_stop() as signals:
         while seconds < 60 * config.minutes if config.minutes else step < config.steps:
             rng = np.random.default_rng((config.seed, step, accelerator.process_index))
             torch.manual_seed(int(rng.integers(2**31)))
@@ -262,15 +257,15 @@ def train(
                 accelerator.backward(torch.stack(list(losses.values())).sum())
             except torch.OutOfMemoryError as error:
                 optimizer.zero_grad()
-                raise _too_large(task, model, batch, step, accelerator) from error
+                raise too_large(task, model, batch, step, accelerator) from error
             _average_gradients(accelerator, model)
             norm = accelerator.clip_grad_norm_(model.parameters(), config.clip)
             infinite = 0 if torch.isfinite(norm) else infinite + 1
             if not infinite:  # one bad batch must not end a night's run
                 optimizer.step()
                 average.update(accelerator.unwrap_model(model), step)
-            elif infinite == _HOPELESS:
-                raise _hopeless(losses, step)
+            elif infinite == HOPELESS:
+                raise hopeless(losses, step)
 
             if critic is not None and critic_optimizer is not None and seen is not None:
                 for group in critic_optimizer.param_groups:
@@ -292,7 +287,7 @@ def train(
                     0.0, 60 * config.minutes - seconds if config.minutes else (config.steps - step) / speed
                 )
                 log.losses(step, seconds, speed=speed, left=left)
-            if _anywhere(accelerator, bool(signals)):
+            if anywhere(accelerator, bool(signals)):
                 save()
                 print(f"stopped at step {step}; go on with --resume", flush=True)
                 raise SystemExit(128 + (signals or [signal.SIGTERM])[0])
@@ -307,75 +302,3 @@ def train(
     if not save():
         raise OutputError(str(out), "the end of the run could not be written", "Make room, and resume")
     return metrics
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[list[int]]:
-    """The signals that ask the process to stop and came meanwhile; a second one stops it as ever."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # others are not sent any
-        yield came
-        return
-
-    def note(number: int, frame: Any) -> None:
-        came.append(number)
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _anywhere(accelerator: Any, mine: bool) -> bool:
-    """Whether it holds in any process: all of them have to leave the loop at the same step."""
-    if accelerator.num_processes == 1:
-        return mine
-    return bool(accelerator.reduce(torch.tensor(float(mine), device=accelerator.device), "sum") > 0)
-
-
-def _written(export: Callable[[Path], None], where: Path) -> bool:
-    """Whether weights could be written: a full disk must not end a run."""
-    try:
-        export(where)
-    except OSError as error:
-        print(f"weights could not be written to {where} ({error})", flush=True)
-        return False
-    return True
-
-
-def _hopeless(losses: Mapping[str, Tensor], step: int) -> TrainingError:
-    odd = [name for name, value in losses.items() if not torch.isfinite(value)]
-    return TrainingError(
-        f"step {step}: {', '.join(odd) or 'the gradient'} not finite, {_HOPELESS} times in a row",
-        "weights were left as they were before that",
-        "Resume with a smaller learning_rate and --changed, or look for broken features",
-    )
-
-
-def _too_large(task: Task, model: nn.Module, batch: Batch, step: int, accelerator: Any) -> TrainingError:
-    """The error for a batch without room, after trying how much of it has."""
-    share = 1.0
-    while (share := share / 2) > 1 / 64:
-        part = {name: value[: max(1, int(share * len(value)))] for name, value in batch.items()}
-        try:
-            with accelerator.autocast():
-                losses, _ = task.losses(model, part, step)
-            accelerator.backward(torch.stack(list(losses.values())).sum())
-            break
-        except torch.OutOfMemoryError:
-            pass
-        finally:
-            model.zero_grad()
-    config: Any = getattr(task, "config", None)
-    rows = {n: getattr(config, n) for n in ("batch_size", "aligned", "spoken") if hasattr(config, n)}
-    fits = ", ".join(f"{name}={max(1, int(share * value))}" for name, value in rows.items())
-    return TrainingError(
-        f"a batch of {', '.join(f'{name}={value}' for name, value in rows.items())}",
-        "the GPU has no memory for it",
-        f"Set {fits}, which fits" if share > 1 / 64 else "Take shorter crops, or a smaller preset",
-    )

@@ -34,10 +34,10 @@ def run(
     `init` starts from exported weights of the same kind; their size then wins over the preset's. `teachers`
     is the folder of the frozen models that the others learn from, the bundled weights by default: Synthesizer
     and Converter need the speaker encoder, the Converter the recognizer as well; a Vocoder that imitates
-    needs all of them, a PhoneRecognizer with `rebuilt` the Converter and the speaker encoder. `loop` and
-    `task` replace fields of the preset's TrainingConfig and of its task settings. A resumed run has to be
-    what it was, but for its end, unless `changed`. Raises OptionError for an unknown name or field, or for
-    other settings on resuming, DataError and CheckpointError for what is on disk, and what `train` raises.
+    needs all of them. `loop` and `task` replace fields of the preset's TrainingConfig and of its task
+    settings. A resumed run has to be what it was, but for its end, unless `changed`. Raises OptionError for
+    an unknown name or field, or for other settings on resuming, DataError and CheckpointError for what is on
+    disk, and what `train` raises.
     """
     if kind not in checkpoint.MODELS:
         raise OptionError(
@@ -125,7 +125,7 @@ def _task(kind: str, model: Any, folders: list[Path], settings: Any, teachers: P
     if kind == "vocoder":
         return VocoderTask(model, folders, settings, lambda found: Imitation(teacher, found))
     if kind == "phone-recognizer":
-        return PhoneRecognizerTask(model, folders, settings, teacher)
+        return PhoneRecognizerTask(model, folders, settings)
     if kind == "speaker-encoder":
         return SpeakerEncoderTask(model, folders, settings)
     if kind == "synthesizer":

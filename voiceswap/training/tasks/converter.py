@@ -50,6 +50,8 @@ class ConverterTraining:
     """How far at most a vector is led towards another speaker's, as a share of its length."""
     swapped: float = 0.25
     """Share of the batch that is converted to another speaker; consistency and discriminator judge it."""
+    understood: float = 0.0
+    """Weight of being understood by the recognizer, converted to another speaker, as the recording is."""
     hidden: float = 0.2
     """Weight of hiding at the bottleneck who speaks from a listener that learns to tell."""
 
@@ -143,6 +145,9 @@ class ConverterTask(Task):
             made = model(*(x[:swapped] for x in inputs), other, batch["quality"][:swapped]).float()
             losses["swapped"] = self.config.consistency * unlike(self.encoder.to(mel.device), made, other)
             crossed = made * bands, other
+            if self.config.understood:
+                apart = self._misunderstood(made, batch["mel"][:swapped])
+                losses["understood"] = self.config.understood * apart
         mask = torch.ones(len(mel), mel.shape[2], 1, device=mel.device)
         losses, judged = finish_losses(self, self.critic.mels, losses, mel, batch, mask, step, crossed)
         if not self.config.hidden or step < 0:
@@ -154,6 +159,17 @@ class ConverterTask(Task):
         losses["hidden"] = self.config.hidden * hide(self.critic.listener(code, source))
         self.critic.listener.requires_grad_(True)
         return losses, (judged, code.detach(), source)
+
+    def _misunderstood(self, made: Tensor, said: Tensor) -> Tensor:
+        """How far what the recognizer's layers make of mels [B, M, T] lies from what they make of sources.
+
+        Noise over what was made keeps it from pleasing the recognizer by what no ear would hear.
+        """
+        with torch.no_grad():
+            wanted = self.recognizer.understand(said)
+        floor = made.detach().mean((1, 2), keepdim=True) - 3 * torch.rand(len(made), 1, 1, device=made.device)
+        noisy = torch.logaddexp(made, floor + 0.3 * torch.randn_like(made))
+        return (self.recognizer.understand(noisy) - wanted).square().sum() / wanted.square().sum()
 
     def critic_losses(self, critic: nn.Module, seen: Any) -> dict[str, Tensor]:
         """Least-squares real-or-fake, and whose; whom the listener hears in the bottleneck."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voiceswap.data.batches import Pool, Utterance, crop, load_utterances, pad
-from voiceswap.data.perturb import babble, mask_patches, perturb, stretch, warp_formants
-from voiceswap.models.converter import loudness_of
+from voiceswap.data.perturb import babble, mask_patches, perturb, stretch
+from voiceswap.errors import DataError, OptionError
 from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
 from voiceswap.nn.blocks import lengths_to_mask
-from voiceswap.nn.decoder import recording_quality
 from voiceswap.text.phonemes import FIRST_PHONE
+from voiceswap.training.lessons import WIDTH, Lessons
 from voiceswap.training.loop import Batch, Report, Task
-from voiceswap.training.speakers import SpeakerTable
-from voiceswap.training.tasks.synthesizer import band_weights, unlike
 
 _IGNORE = -100
 
@@ -32,17 +30,15 @@ class PhoneRecognizerTraining:
 
     aligned: int = 10
     """Crops of aligned speech in a batch, of `frames` frames."""
-    frames: int = 224
+    frames: int = 256
     spoken: int = 7
     """Whole recordings with text but without alignment."""
     longest: int = 1100
     ctc: float = 0.25
     prior: float = 0.3
     """How much of the label prior is taken off in CTC, against peaks (Huang et al., 2024)."""
-    rebuilt: float = 0.0
-    """Weight of what a trained Converter, which stands still, makes of the content: the natural mel again."""
-    swapped: int = 3
-    """Rows that it also makes for somebody else, whom the SpeakerEncoder has to hear; 0 for none."""
+    taught: float = 0.0
+    """Weight of understanding perturbed speech as Moonshine does the unperturbed (`training/lessons.py`)."""
     aligned_weights: tuple[tuple[str, float], ...] = ()
     spoken_weights: tuple[tuple[str, float], ...] = ()
 
@@ -63,9 +59,7 @@ class PhoneRecognizerTask(Task):
         model: PhoneRecognizer,
         folders: Sequence[Path],
         config: PhoneRecognizerTraining,
-        teacher: Callable[[str], Any] | None = None,
     ) -> None:
-        """`teacher` gives the trained model of a kind; only `rebuilt` asks for it."""
         self.model = model
         self.config = config
         found = load_utterances(folders, lambda item: bool(item.phonemes))
@@ -85,40 +79,35 @@ class PhoneRecognizerTask(Task):
         held = [u for u in spoken if u.held_out]
         self.held_spoken = [held[i] for i in rng.permutation(len(held))[:60]]
         self.log_prior = torch.full((CLASSES,), -float(np.log(CLASSES)))
-        self.table: SpeakerTable | None = None
-        if teacher is not None and config.rebuilt:
-            self.converter = teacher("converter").requires_grad_(False)
-            self.encoder = teacher("speaker-encoder").requires_grad_(False)
-            self.table = SpeakerTable(self.encoder, self.aligned.utterances)
+        self.lessons = _lessons(model, found) if config.taught else {}
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """mel [A, T, M], labels [A, T / 2]; ctc_mel [S, T, M], ctc_labels [S, ceil(T / 2)], phones [S, P].
 
-        With the counts of frames and phones [S], and what `rebuilt` needs (`_natural`).
+        With the counts of frames and phones [S]; with `taught` also lesson [A, T / 2, C] and ctc_lesson
+        [S, ceil(T / 2), C], nan where there is none.
         """
-        mels, labels, clean, pitches = [], [], [], []
+        mels, labels, lessons = [], [], []
         frames = self.config.frames
-        chosen = self.aligned.draw(rng, self.config.aligned)
-        for utterance in chosen:
+        for utterance in self.aligned.draw(rng, self.config.aligned):
             whole = frame_labels(utterance)
             length = round(frames * float(rng.uniform(0.85, 1.15)))  # another tempo
-            mel, f0, start = crop(utterance, length, rng)
+            mel, _, start = crop(utterance, length, rng)
             label = np.resize(whole, max(len(whole), start + length))[start : start + length]
-            clean.append(stretch(mel, frames / length))
-            pitches.append(f0[np.arange(frames) * length // frames])
-            mels.append(perturb(clean[-1], rng))
+            mels.append(perturb(stretch(mel, frames / length), rng))
             labels.append(label[np.arange(0, frames, 2) * length // frames])
-        natural = {} if self.table is None else self._natural(chosen, clean, mels, pitches, rng)
+            lessons.append(self._lesson(utterance, start, length, frames))
         mels = [
             mask_patches(babble(mel, mels[i - 1], rng), rng, most_frames=7) if rng.random() < 0.7 else mel
             for i, mel in enumerate(mels)
         ]
         batch = {"mel": torch.from_numpy(np.stack(mels)), "labels": torch.from_numpy(np.stack(labels))}
-        batch |= natural
+        if self.lessons:
+            batch["lesson"] = torch.from_numpy(np.stack(lessons))
         if self.spoken is None or not self.config.spoken:
             return batch
         spoken: list[np.ndarray] = []
-        phones, whole_labels = [], []
+        phones, whole_labels, lessons = [], [], []
         for utterance in self.spoken.draw_alike(rng, self.config.spoken):
             tempo = float(rng.uniform(0.9, 1.15))
             heard = perturb(stretch(utterance.mel(), tempo), rng)
@@ -127,8 +116,11 @@ class PhoneRecognizerTask(Task):
             spoken.append(mask_patches(heard, rng))
             whole = frame_labels(utterance) if utterance.item.durations else np.array([_IGNORE])
             whole_labels.append(whole[np.arange(0, len(heard), 2) * len(whole) // len(heard)])
+            lessons.append(self._lesson(utterance, 0, utterance.item.frames, len(heard)))
             ids = np.array(utterance.item.phonemes)
             phones.append(to_class(torch.from_numpy(ids[ids >= FIRST_PHONE])).numpy())
+        if self.lessons:
+            batch["ctc_lesson"] = pad(lessons, np.nan)
         return batch | {
             "ctc_mel": pad(spoken, -8.0),
             "ctc_labels": pad(whole_labels, _IGNORE),
@@ -137,56 +129,27 @@ class PhoneRecognizerTask(Task):
             "phone_counts": torch.tensor([len(p) for p in phones]),
         }
 
-    def _natural(
-        self,
-        utterances: Sequence[Utterance],
-        clean: Sequence[np.ndarray],
-        heard: Sequence[np.ndarray],
-        f0: Sequence[np.ndarray],
-        rng: np.random.Generator,
-    ) -> Batch:
-        """natural, outlined [A, M, T], f0 [A, T], speaker [A, S], quality [A], bands [A, M, 1].
-
-        As the Converter learns them; its outline is that of another tract, lest it tells the speaker.
-        """
-        assert self.table is not None
-        outlined = [warp_formants(mel, float(np.exp(rng.uniform(-0.2, 0.2)))) for mel in heard]
-        return {
-            "natural": torch.from_numpy(np.stack(clean)).transpose(1, 2).contiguous(),
-            "outlined": torch.from_numpy(np.stack(outlined)).transpose(1, 2).contiguous(),
-            "f0": torch.from_numpy(np.stack(f0)),
-            "speaker": torch.from_numpy(np.stack([self.table.vector(u, rng) for u in utterances])),
-            "quality": torch.stack([recording_quality(torch.from_numpy(u.mel()).T) for u in utterances]),
-            "bands": band_weights([u.item.band for u in utterances]),
-        }
-
-    def _rebuild(self, content: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Terms of the mels that the Converter makes of the content: natural ones, of whoever is asked for.
-
-        What the decoder needs and phonemes do not name, such as where exactly a sound lies between two, is
-        worth reading too. The input is of another tract, room and level than the wanted mel.
-        """
-        device = content.device
-        natural, loudness = batch["natural"], loudness_of(batch["natural"])
-        inputs = (content, logits, batch["f0"], batch["outlined"], loudness)
-        made = self.converter.to(device)(*inputs, batch["speaker"], batch["quality"]).float()
-        weight = batch["bands"].expand_as(made)
-        losses = {"rebuilt": self.config.rebuilt * ((made - natural).abs() * weight).sum() / weight.sum()}
-        if rows := self.config.swapped:
-            other = batch["speaker"].roll(1, 0)[:rows]
-            made = self.converter(*(x[:rows] for x in inputs), other, batch["quality"][:rows]).float()
-            losses["swapped"] = self.config.rebuilt * unlike(self.encoder.to(device), made, other)
-        return losses
+    def _lesson(self, utterance: Utterance, start: int, length: int, frames: int) -> np.ndarray:
+        """What Moonshine understood [ceil(frames / 2), C] of `length` frames, played as `frames` of them."""
+        places = start + np.arange(0, frames, 2) * (length / frames)
+        lessons = self.lessons.get(utterance.store.folder)
+        found = lessons.of(utterance, places) if lessons and places[-1] < utterance.item.frames else None
+        return np.full((len(places), WIDTH), np.nan, np.float32) if found is None else found
 
     def losses(self, model: nn.Module, batch: Batch, step: int) -> tuple[dict[str, Tensor], Any]:
-        """Cross-entropy of frames, CTC with the label prior taken off, and what the content is good for."""
-        content, logits = model(batch["mel"].transpose(1, 2))
+        """Cross-entropy of frames, CTC with the label prior taken off, and the distance from lessons."""
+        bare: Any = getattr(model, "module", model)
+        understood = bare.understand(batch["mel"].transpose(1, 2))
+        _, logits = bare.read(understood)
+        taught = [(understood, batch["lesson"])] if "lesson" in batch else []
         frames, labels = [logits.float().flatten(0, 1)], [batch["labels"].flatten()]
-        losses = self._rebuild(content, logits, batch) if "natural" in batch else {}
+        losses: dict[str, Tensor] = {}
         if "ctc_mel" in batch:
             lengths = (batch["ctc_frames"] + 1) // 2
             mask = lengths_to_mask(lengths, (batch["ctc_mel"].shape[1] + 1) // 2)
-            _, logits = model(batch["ctc_mel"].transpose(1, 2), mask)
+            understood = bare.understand(batch["ctc_mel"].transpose(1, 2), mask)
+            _, logits = bare.read(understood)
+            taught += [(understood, batch["ctc_lesson"])] if "ctc_lesson" in batch else []
             # Whole recordings count by frames too: CTC alone lets the phones of long ones drift in time.
             frames.append(logits.float().flatten(0, 1))
             labels.append(batch["ctc_labels"].flatten())
@@ -197,6 +160,11 @@ class PhoneRecognizerTask(Task):
             scaled = (scores - self.config.prior * self.log_prior.to(scores.device)).log_softmax(-1)
             losses["ctc"] = self.config.ctc * F.ctc_loss(
                 scaled.transpose(0, 1), batch["phones"], lengths, batch["phone_counts"], zero_infinity=True
+            )
+        if taught:
+            losses["taught"] = self.config.taught * _apart(
+                torch.cat([understood.flatten(0, 1) for understood, _ in taught]),
+                torch.cat([lesson.flatten(0, 1) for _, lesson in taught]),
             )
         losses["frames"] = F.cross_entropy(
             torch.cat(frames), torch.cat(labels), ignore_index=_IGNORE, label_smoothing=0.05
@@ -238,6 +206,32 @@ class PhoneRecognizerTask(Task):
         wrong, count = map(sum, zip(*errors.values(), strict=True)) if errors else (0, 0)
         judged = wrong / count if count else 1 - metrics["frames_right"]
         return Report(metrics, judged, pictures={} if picture is None else {"posteriors": picture})
+
+
+def _lessons(model: PhoneRecognizer, utterances: Sequence[Utterance]) -> dict[Path, Lessons]:
+    """By folder of a store, its lessons; refused where nothing can be learnt from them."""
+    if model.config.channels != WIDTH:
+        raise OptionError(
+            f"taught with {model.config.channels} channels",
+            f"lessons have {WIDTH}",
+            "Take the preset base, or taught=0",
+        )
+    found = {u.store.folder: Lessons(u.store.folder) for u in utterances}
+    if not any(lessons.places for lessons in found.values()):
+        names = ", ".join(str(folder) for folder in found)
+        raise DataError(
+            names,
+            "no lessons lie there to be taught",
+            "Run benchmarks/recognizer_teacher.py, or set taught=0",
+        )
+    return found
+
+
+def _apart(understood: Tensor, lessons: Tensor) -> Tensor:
+    """Squared distance of [N, C] from lessons [N, C], as a share of their size, where there are any."""
+    known = ~lessons[:, :1].isnan()
+    wanted = torch.where(known, lessons, 0.0)
+    return ((understood.float() - wanted).square() * known).sum() / wanted.square().sum().clamp(min=1.0)
 
 
 def collapse(classes: np.ndarray) -> list[int]:
