@@ -47,6 +47,7 @@ def test_public_names():
         "Speech",
         "Studio",
         "TextError",
+        "TrainingError",
         "Verification",
         "Voice",
         "VoiceFileError",

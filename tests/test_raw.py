@@ -13,6 +13,7 @@ pytest.importorskip("rapidfuzz", reason="needs voiceswap[train]")
 from voiceswap import audio, checkpoint, cli
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.pieces import LONGEST, MARGIN, Piece, cut, pieces_of, signal_of, stretches
+from voiceswap.errors import AudioError
 from voiceswap.studio import WEIGHTS
 from voiceswap.text.phonemes import FIRST_PHONE, phonemize
 from voiceswap.training import raw
@@ -25,7 +26,6 @@ SAID = (
     "Gregson shoved back his chair and rose to his feet.",
     "He turned sharply, and faced Gregson across the table.",
 )
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit")
 
 
 # ---------------------------------------------------------------- pieces
@@ -168,7 +168,12 @@ def test_a_folder_becomes_a_corpus(untidy, models, tmp_path, monkeypatch):
     dropped = (out / "dropped.tsv").read_text().splitlines()
     assert len(dropped) == 1 + len(found) - len(kept)
     # Again: nothing is computed twice, whatever is heard from the models.
-    monkeypatch.setattr(raw, "_heard", None)
+
+    def never(path, *given):
+        assert path.name == "broken.wav"
+        raise AudioError("broken.wav", "it is broken", "Export it again")
+
+    monkeypatch.setattr(raw, "_heard", never)
     size = (out / "mel.f16").stat().st_size
     assert prepare(untidy, out, encoder=models[0], recognizer=models[1]) == found
     assert (out / "mel.f16").stat().st_size == size

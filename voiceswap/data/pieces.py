@@ -6,6 +6,7 @@ in the package).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -83,7 +84,9 @@ def speech_in(path: Path) -> list[tuple[float, float]]:
     """Stretches of speech in a file, in seconds; AudioError where it cannot be read."""
     import silero_vad
 
-    model: Any = silero_vad.load_silero_vad(onnx=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is to go; silero-vad will have to follow
+        model: Any = silero_vad.load_silero_vad(onnx=False)
     chance: list[float] = []
     left = np.zeros(0, np.float32)
     with torch.inference_mode():
