@@ -6,13 +6,14 @@ import importlib
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from voiceswap.evaluation.report import FIGURES, Figure, Report
+from voiceswap.evaluation.report import FIGURES, Figure, Report, load
 from voiceswap.evaluation.stats import Interval
 
 ROOT = Path(__file__).parents[1]
@@ -117,6 +118,28 @@ def test_publishing_twice_changes_only_what_is_between_the_markers(
     after = (root / "README.md").read_text(encoding="utf-8")
     assert before.partition("<!-- results -->")[0] == after.partition("<!-- results -->")[0]
     assert before.partition("<!-- /results -->")[2] == after.partition("<!-- /results -->")[2]
+
+
+def test_figures_of_other_systems_stay_where_they_were_not_measured_anew(
+    publish: ModuleType, measured: Path, root: Path
+) -> None:
+    def row(name: str) -> str:
+        text = (root / "docs" / "results.md").read_text("utf-8")
+        return next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
+
+    list(publish.publish(measured, root=root))
+    before = row("DNSMOS, overall")
+    assert before.endswith("| 3.25 [3.20, 3.30] |")
+    alone = load(measured)
+    ours = tuple(figure for figure in alone.figures if figure.system != "piper")
+    replace(alone, figures=ours, speed={"voiceswap": alone.speed["voiceswap"]}).save(measured)
+    list(publish.publish(measured, root=root, keep=True))
+    assert row("DNSMOS, overall") == before
+    list(publish.publish(measured, root=root))
+    assert "3.25" not in row("DNSMOS, overall")
+    replace(alone, settings={**alone.settings, "count": 200}).save(measured)
+    with pytest.raises(SystemExit, match="other settings"):
+        list(publish.publish(measured, root=root, keep=True))
 
 
 def test_a_file_without_markers_is_named_and_kept(publish: ModuleType, tmp_path: Path) -> None:
