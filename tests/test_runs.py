@@ -201,8 +201,11 @@ def test_a_run_goes_on_as_it_began_or_says_what_changed(tmp_path):
     record = {"task": {"batch_size": 8, "weights": (("a", 1.0),)}, "data": {"x": "12"}}
     train(Drawn(), tmp_path, config=replace(CONFIG, steps=1), record=record, notes={"from": "begin"})
     other = {**record, "task": {"batch_size": 4, "weights": (("a", 1.0),)}}
+    logged = (tmp_path / "log.jsonl").read_text() + '{"kind": "train", "step": 9, "seconds": 1.0}\n'
+    (tmp_path / "log.jsonl").write_text(logged)
     with pytest.raises(OptionError, match=r"task.batch_size: 8 → 4.*--changed"):
         train(Drawn(), tmp_path, config=CONFIG, record=other, resume=True)
+    assert (tmp_path / "log.jsonl").read_text() == logged  # what is refused changes nothing
     train(Drawn(), tmp_path, config=replace(CONFIG, steps=2), record=record, resume=True)
     train(Drawn(), tmp_path, config=replace(CONFIG, steps=3), record=other, resume=True, changed=True)
     told = json.loads((tmp_path / "run.json").read_text())

@@ -22,9 +22,8 @@ WIDTH = 288
 
 def at_pairs(frames: Tensor, places: Tensor) -> Tensor:
     """Moonshine's `frames` [T, C] at `places` [P], frames of ours counted from the recording's first."""
-    seconds = (
-        (places + 0.5) * ACOUSTICS.hop / ACOUSTICS.sample_rate
-    )  # the middle of a pair, whose first it is
+    middles = places + 0.5  # of pairs whose first frames they are
+    seconds = middles * ACOUSTICS.hop / ACOUSTICS.sample_rate
     exact = ((seconds * RATE - FIRST) / HOP).clamp(0, len(frames) - 1)
     low = exact.long().clamp(max=max(0, len(frames) - 2))
     share = (exact - low).unsqueeze(-1).to(frames.dtype)

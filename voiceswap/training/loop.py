@@ -193,8 +193,9 @@ def train(
 
     if resume:
         folder.load(accelerator.device, restore)
-        folder.cut_log(step)
     notes = folder.record(record or {}, notes or {}, resume=resume, changed=changed)
+    if resume:  # only now: a run that is refused keeps its log
+        folder.cut_log(step)
 
     if config.bfloat16:
         for part in vars(task).values():  # the model, its critic, and what is frozen
