@@ -216,7 +216,7 @@ def voices(*, weights: WeightsOption = None) -> None:
     Console().print(table)
 
 
-for _command in (cli_training.prepare, cli_training.train, cli_training.evaluate):
+for _command in (cli_training.prepare, cli_training.shard, cli_training.train, cli_training.evaluate):
     app.command()(_command)
 
 

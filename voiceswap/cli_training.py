@@ -59,6 +59,22 @@ def prepare(
         _align(out, weights)
 
 
+def shard(
+    features: Annotated[list[Path], typer.Argument(help="Folders of features, or folders of such.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of shards; what is there is not written again.")],
+    size: Annotated[int, typer.Option(min=1, help="Recordings in a shard.")] = 500,
+) -> None:
+    """Write features as shards, for training on more than fits on a disk or in memory."""
+    _need("accelerate", extra="train")
+    from voiceswap.data.shards import write_shards
+    from voiceswap.training.run import stores
+
+    folders = [store for path in features for store in stores(path)]
+    counts = write_shards(folders, out, size=size, progress=bars("shards"))
+    typer.echo(f"{out}: {sum(counts.values())} recordings in {len(counts)} shards")
+
+
 def _align(out: Path, weights: Path | None) -> None:
     from voiceswap.training.run import align
 

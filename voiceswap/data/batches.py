@@ -67,6 +67,13 @@ class Pool:
         """`count` utterances, with replacement."""
         return [self.utterances[i] for i in rng.choice(len(self.utterances), count, p=self.chance)]
 
+    def rows(
+        self, rng: np.random.Generator, count: int, *, alike: bool = False
+    ) -> list[tuple[Utterance, np.random.Generator]]:
+        """`count` utterances, of `alike` lengths if asked for, each with the generator of its chances."""
+        drawn = self.draw_alike(rng, count) if alike else self.draw(rng, count)
+        return [(utterance, rng) for utterance in drawn]
+
     def draw_alike(self, rng: np.random.Generator, count: int, width: int = 6) -> list[Utterance]:
         """`count` utterances of similar length, to pad little: neighbors among `width` times as many."""
         many = sorted(self.draw(rng, count * width), key=lambda u: u.item.frames)
@@ -75,16 +82,28 @@ class Pool:
 
 
 def load_utterances(
-    folders: Sequence[Path], keep: Callable[[Item], bool] = lambda item: True
+    folders: Sequence[Path | FeatureStore], keep: Callable[[Item], bool] = lambda item: True
 ) -> list[Utterance]:
-    """Every trainable utterance of the stores that `keep` accepts; `dev-unseen` people never."""
-    stores = [FeatureStore(folder) for folder in folders]
+    """Every trainable utterance of stores, or of their folders, that `keep` accepts; `dev-unseen` never."""
+    stores = [place if isinstance(place, FeatureStore) else FeatureStore(place) for place in folders]
     return [
         Utterance(item, store)
         for store in stores
         for item in store.items
         if item.split != "dev-unseen" and item.frames >= 24 and keep(item)
     ]
+
+
+def weighs(item: Item, weights: Sequence[tuple[str, float]]) -> bool:
+    """Whether `weights`, pairs of source and share, give the item's source any."""
+    shares = dict(weights)
+    return not shares or shares.get(item.source, shares.get("*", 0.0)) > 0
+
+
+def together(utterances: Sequence[Utterance], others: Sequence[Utterance]) -> list[Utterance]:
+    """`utterances` and those of `others` that are not among them."""
+    known = {(u.store.folder, u.item.id) for u in utterances}
+    return [*utterances, *(u for u in others if (u.store.folder, u.item.id) not in known)]
 
 
 def crop(utterance: Utterance, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:

@@ -63,6 +63,10 @@ class FeatureStore:
         """Ids of the items whose durations come from forced alignment."""
         self.items = [_aligned(item, found[item.id]) if item.id in found else item for item in self.raw_items]
 
+    def beside(self, name: str) -> Path:
+        """Where what is derived from the store may be kept."""
+        return self.folder / name
+
     @cached_property
     def _mel(self) -> np.ndarray:
         return np.memmap(self.folder / "mel.f16", np.float16, "r").reshape(-1, ACOUSTICS.n_mels)

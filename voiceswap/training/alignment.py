@@ -21,14 +21,14 @@ def align_store(
     lowest: float = -1.2,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] | None = None,
 ) -> dict[str, float]:
-    """Align every English item that has text and no alignment; write ``alignments.json`` beside the index.
+    """Align every item that has text and no durations; write ``alignments.json`` beside the index.
 
     Items whose mean log-probability lies under `lowest` are left out (wrong text, or not understood).
     Returns the scores of all items, for a look.
     """
     rows: dict[str, list[int]] = {}
     scores: dict[str, float] = {}
-    todo = [i for i in store.raw_items if i.phonemes and not i.durations and i.language == "en"]
+    todo = [i for i in store.raw_items if i.phonemes and not i.durations]
     for item in progress(todo, len(todo)) if progress else todo:
         mel = torch.from_numpy(store.mel(item).astype(np.float32)).T
         found = forced_durations(model, mel, padded(item.phonemes))

@@ -75,7 +75,7 @@ class RunFolder:
         self._replace(path, f"{text}\n")
         return notes
 
-    def load(self, device: torch.device, restore: Callable[[dict[str, Any]], None]) -> None:
+    def load(self, restore: Callable[[dict[str, Any]], None]) -> None:
         """Give `restore` the newest state that it takes; CheckpointError if there is none.
 
         It may raise RuntimeError, ValueError or KeyError for a state that does not fit.
@@ -89,7 +89,7 @@ class RunFolder:
         for path in there:
             try:
                 # Our own file from our own run folder; weights_only keeps a foreign one from running code.
-                restore(torch.load(path, map_location=device, weights_only=True))
+                restore(torch.load(path, map_location="cpu", weights_only=True))
             except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
                 errors.append(error)
             else:
@@ -177,9 +177,12 @@ class Log:
             self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
         self.count += 1
 
-    def losses(self, step: int, seconds: float, *, speed: float, left: float) -> None:
-        """Means since the last row."""
-        means = {name: value / self.count for name, value in self.sums.items()}
+    def losses(
+        self, step: int, seconds: float, *, speed: float, left: float, mean: Callable[[Tensor], Tensor]
+    ) -> None:
+        """Means since the last row, of all processes by what `mean` makes of each one's."""
+        everywhere = mean(torch.tensor([value / self.count for value in self.sums.values()]))
+        means = dict(zip(self.sums, everywhere.tolist(), strict=True))
         self.sums, self.count = {}, 0
         self._write("train", step, seconds, means)
         if self.active:

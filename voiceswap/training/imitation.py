@@ -11,6 +11,7 @@ import torch
 from voiceswap.data.batches import Utterance
 from voiceswap.models.converter import Converter, loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
+from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.nn.decoder import recording_quality
 from voiceswap.training.speakers import SpeakerTable
@@ -28,7 +29,12 @@ class Imitation:
         self.synthesizer: Synthesizer = model("synthesizer")
         self.converter: Converter = model("converter")
         self.recognizer: PhoneRecognizer = model("phone-recognizer")
-        self.table = SpeakerTable(model("speaker-encoder"), utterances)
+        self.encoder: SpeakerEncoder = model("speaker-encoder")
+        self.meet(utterances)
+
+    def meet(self, utterances: Sequence[Utterance]) -> None:
+        """Know the speakers of these `utterances`, and no others any more."""
+        self.table = SpeakerTable(self.encoder, utterances)
 
     @torch.inference_mode()
     def mel(self, utterance: Utterance, start: int, frames: int, rng: np.random.Generator) -> np.ndarray:

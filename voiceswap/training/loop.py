@@ -11,7 +11,7 @@ import math
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from voiceswap import checkpoint
+from voiceswap.data.batches import Pool, Utterance
 from voiceswap.errors import OutputError
 from voiceswap.training.folder import Log, RunFolder
 from voiceswap.training.products import use_bfloat16_products
+from voiceswap.training.stream import Stream
 from voiceswap.training.trouble import HOPELESS, anywhere, asked_to_stop, hopeless, too_large, written
 
 Batch = dict[str, Tensor]
@@ -46,6 +48,12 @@ class Task(ABC):
     model: nn.Module
     critic: nn.Module | None = None
     """A discriminator, trained in turn with the model whenever `losses` gives it something to see."""
+    stream: Stream | None = None
+    """Where the data are shards, of which `feed` gets a window at a time."""
+
+    def feed(self, utterances: Sequence[Utterance], pool: Callable[[Sequence[Utterance]], Pool]) -> None:
+        """Draw from `utterances` from now on, of those that fit by what `pool` makes of them."""
+        raise NotImplementedError
 
     @abstractmethod
     def batch(self, rng: np.random.Generator) -> Batch:
@@ -85,6 +93,8 @@ class TrainingConfig:
 
     steps: int = 100_000
     """Where the learning rate has fallen to its end; training stops there."""
+    window: int = 8
+    """Shards in memory at a time, where the data are shards; as many more are read meanwhile."""
     minutes: float = 0.0
     """If not 0, the end in minutes of training instead of steps (all runs of the folder counted)."""
     learning_rate: float = 1e-3
@@ -138,6 +148,14 @@ def _optimizer(model: nn.Module, rate: float, config: TrainingConfig) -> torch.o
     return torch.optim.AdamW(groups, lr=rate, betas=(0.8, 0.99), foreach=True)
 
 
+def _weight(accelerator: Any, task: Task, batch: Batch) -> float:
+    """Of a process' losses in the mean of all: the batches that a stream cuts differ by a row."""
+    if task.stream is None or accelerator.num_processes == 1:
+        return 1.0
+    rows = torch.tensor(float(len(next(iter(batch.values())))), device=accelerator.device)
+    return float(rows / accelerator.reduce(rows, "mean"))
+
+
 def _average_gradients(accelerator: Any, model: nn.Module) -> None:
     """Give every process the mean gradient: DDP does not where a task calls parts of the model directly."""
     if accelerator.num_processes > 1:
@@ -153,16 +171,18 @@ def train(
     config: TrainingConfig,
     resume: bool = False,
     changed: bool = False,
+    compared: bool = False,
     notes: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Train `task` into the run folder `out` (see `training/folder.py`); return the last held-out metrics.
 
-    `notes` go into the weights' header, `record` into run.json: a resumed run has to have the same, unless
-    `changed`. Runs on whatever Accelerate finds: CPU, one GPU (bf16), or several by `accelerate launch`.
-    SIGTERM and Ctrl-C save and then raise SystemExit. Raises CheckpointError for a state that does not fit,
-    OptionError for another record, OutputError where the end cannot be written, and TrainingError for losses
-    that stay infinite and for a batch that the GPU has no memory for.
+    Where `compared`, the held-out figures of the beginning are told as well. `notes` go into the weights'
+    header, `record` into run.json: a resumed run has to have the same, unless `changed`. Runs on whatever
+    Accelerate finds: CPU, one GPU (bf16), or several by `accelerate launch` or torchrun. SIGTERM and Ctrl-C
+    save and then raise SystemExit. Raises CheckpointError for a state that does not fit, OptionError for
+    another record, OutputError where the end cannot be written, and TrainingError for losses that stay
+    infinite and for a batch that the GPU has no memory for.
     """
     from accelerate import Accelerator
     from accelerate.utils import set_seed
@@ -189,14 +209,18 @@ def train(
             accelerator.unwrap_model(critic).load_state_dict(state["critic"])
             critic_optimizer.load_state_dict(state["critic_optimizer"])
         task.restore(state.get("task", {}))
+        if task.stream is not None:
+            task.stream.restore(state["stream"])
         step, seconds, best = state["step"], state["seconds"], state.get("best", math.inf)
 
     if resume:
-        folder.load(accelerator.device, restore)
+        folder.load(restore)
     notes = folder.record(record or {}, notes or {}, resume=resume, changed=changed)
     if resume:  # only now: a run that is refused keeps its log
         folder.cut_log(step)
 
+    if task.stream is not None:
+        task.stream.share = (accelerator.process_index, accelerator.num_processes)
     if config.bfloat16:
         for part in vars(task).values():  # the model, its critic, and what is frozen
             if isinstance(part, nn.Module):
@@ -223,6 +247,8 @@ def train(
             "seconds": seconds,
             "best": best,
         }
+        if task.stream is not None:
+            state["stream"] = task.stream.state()
         if critic is not None and critic_optimizer is not None:
             state |= {
                 "critic": accelerator.unwrap_model(critic).state_dict(),
@@ -239,6 +265,8 @@ def train(
         return log.report(step, seconds, report.metrics, report.pictures, report.audio)
 
     metrics: dict[str, float] = {}
+    if compared and step == 0 and accelerator.is_main_process:
+        metrics = validate()
     saved = validated = time.monotonic()
     started, first = time.monotonic(), step
     before = seconds
@@ -250,10 +278,14 @@ def train(
             share = _rate(config, step, seconds)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * share
+            if task.stream is not None:
+                task.stream.advance(task.feed)
             batch = {name: value.to(accelerator.device) for name, value in task.batch(rng).items()}
             try:
                 with accelerator.autocast():
                     losses, seen = task.losses(model, batch, step)
+                weight = _weight(accelerator, task, batch)
+                losses = {name: value * weight for name, value in losses.items()}
                 optimizer.zero_grad()
                 accelerator.backward(torch.stack(list(losses.values())).sum())
             except torch.OutOfMemoryError as error:
@@ -287,7 +319,9 @@ def train(
                 left = max(
                     0.0, 60 * config.minutes - seconds if config.minutes else (config.steps - step) / speed
                 )
-                log.losses(step, seconds, speed=speed, left=left)
+                log.losses(
+                    step, seconds, speed=speed, left=left, mean=lambda x: accelerator.reduce(x, "mean")
+                )
             if anywhere(accelerator, bool(signals)):
                 save()
                 print(f"stopped at step {step}; go on with --resume", flush=True)

@@ -9,11 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from voiceswap import checkpoint
 from voiceswap.data.features import FeatureStore
+from voiceswap.data.shards import PLAN
 from voiceswap.errors import DataError, OptionError
 from voiceswap.training import presets
-from voiceswap.training.loop import Task, train
+from voiceswap.training.loop import Task, TrainingConfig, train
+from voiceswap.training.stream import Stream, is_sharded
 
 
 def run(
@@ -44,14 +48,21 @@ def run(
             f"model {kind!r}", "there is none of this name", f"Choose one of {', '.join(checkpoint.MODELS)}"
         )
     chosen = presets.find(kind, preset)
-    model = checkpoint.load(init, kind).train() if init else checkpoint.MODELS[kind][0](chosen.model)
     settings = _replaced(chosen.task, task or {})
     config = _replaced(chosen.loop, loop or {})
+    torch.manual_seed(config.seed)  # the first weights are drawn too
+    model = checkpoint.load(init, kind).train() if init else checkpoint.MODELS[kind][0](chosen.model)
+    stream = None
     if kind == "detector":  # hears recordings, not features
         folders = sorted(folder for path in data for folder in Path(path).iterdir() if folder.is_dir())
+    elif any(is_sharded(Path(path)) for path in data):
+        folders = [Path(path) for path in data]
+        stream = _stream(kind, folders, config)
     else:
         folders = [folder for path in data for folder in stores(Path(path))]
-    built = _task(kind, model, folders, settings, teachers)
+    there = folders if stream is None else [*stream.held, *stream.stores()]
+    built = _task(kind, model, there, settings, teachers)
+    built.stream = stream
     notes: dict[str, Any] = {"data": sorted({store.name for store in folders}), "preset": preset}
     if kind == "synthesizer":
         notes["languages"] = list(settings.languages)
@@ -63,17 +74,47 @@ def run(
         "loop": {n: value for n, value in dataclasses.asdict(config).items() if n not in _NOT_RECORDED},
         "data": {str(store): fingerprint(store) for store in folders},
     }
-    return train(built, out, config=config, resume=resume, changed=changed, notes=notes, record=record)
+    return train(
+        built,
+        out,
+        config=config,
+        resume=resume,
+        changed=changed,
+        compared=init is not None,
+        notes=notes,
+        record=record,
+    )
 
 
 _NOT_RECORDED = ("steps", "minutes", "log_every", "validate_minutes", "save_minutes")
 """The end may be moved, and what is only told does not change what is learnt."""
 
 
+_STREAMED = ("vocoder", "synthesizer", "converter")
+
+
+def _stream(kind: str, folders: list[Path], config: TrainingConfig) -> Stream:
+    """The shards of the one folder in `folders`."""
+    if kind not in _STREAMED:
+        raise OptionError(
+            f"the {kind} from shards",
+            "it has to know all of its people or texts at once; these do not: " + ", ".join(_STREAMED),
+            "Train it on feature folders: a part of a large corpus will do",
+        )
+    if len(folders) != 1:
+        raise OptionError(
+            ", ".join(map(str, folders)),
+            "one folder of shards is read at a time",
+            "Write the shards of all feature folders into one with `voiceswap shard`",
+        )
+    return Stream(folders[0], seed=config.seed, window=config.window)
+
+
 def fingerprint(store: Path) -> str:
-    """Of a feature folder: what its index and alignments say; of another, the names and sizes in it."""
+    """Of features or shards: what their index and alignments say; of another folder, its names and sizes."""
     digest = hashlib.sha256()
-    told = [path for name in ("index.jsonl", "alignments.json") if (path := store / name).is_file()]
+    names = ("index.jsonl", "alignments.json", PLAN)
+    told = [path for name in names if (path := store / name).is_file()]
     for path in told:
         digest.update(path.read_bytes())
     if not told:
@@ -107,7 +148,7 @@ def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
     return dataclasses.replace(settings, **fields)
 
 
-def _task(kind: str, model: Any, folders: list[Path], settings: Any, teachers: Path | None) -> Task:
+def _task(kind: str, model: Any, folders: Sequence[Any], settings: Any, teachers: Path | None) -> Task:
     from voiceswap.training.imitation import Imitation
     from voiceswap.training.tasks.converter import ConverterTask
     from voiceswap.training.tasks.detector import DetectorTask

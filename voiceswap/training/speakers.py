@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from voiceswap.models.speaker_encoder import SpeakerEncoder
 @torch.inference_mode()
 def store_vectors(encoder: SpeakerEncoder, store: FeatureStore, *, frames: int = 400) -> np.ndarray:
     """Unit vectors [items, S] of every utterance of a store, cached beside it under the encoder's hash."""
-    path = store.folder / f"vectors-{str(encoder.weights_hash)[:12]}.npy"
+    path = store.beside(f"vectors-{str(encoder.weights_hash)[:12]}.npy")
     done = np.load(path) if path.is_file() else np.zeros((0, encoder.config.vector), np.float32)
     if len(done) < len(store.items):
         new = []
@@ -25,7 +26,9 @@ def store_vectors(encoder: SpeakerEncoder, store: FeatureStore, *, frames: int =
             mel = torch.from_numpy(store.mel(item)[:frames].astype(np.float32)).T[None]
             new.append(encoder(mel)[0].numpy())
         done = np.concatenate([done, np.stack(new)])
-        np.save(path, done)
+        partial = path.with_name(f"{path.stem}-{os.getpid()}.npy")  # other processes may read the old one
+        np.save(partial, done)
+        os.replace(partial, path)
     return done
 
 

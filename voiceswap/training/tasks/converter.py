@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from voiceswap.data.batches import Pool, Utterance, crop, load_utterances
+from voiceswap.data.batches import Pool, Utterance, crop, load_utterances, together, weighs
+from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import perturb, warp_formants
 from voiceswap.models.converter import Converter, loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
@@ -75,34 +76,36 @@ class ConverterTask(Task):
         model: Converter,
         recognizer: PhoneRecognizer,
         encoder: SpeakerEncoder,
-        folders: Sequence[Path],
+        folders: Sequence[Path | FeatureStore],
         config: ConverterTraining,
     ) -> None:
         self.model = model
         self.recognizer = recognizer.requires_grad_(False)
         self.encoder = encoder.requires_grad_(False)
         self.config = config
-        weights = dict(config.weights) or None
-        found = load_utterances(folders)
-        if weights is not None:
-            found = [u for u in found if weights.get(u.item.source, weights.get("*", 0.0)) > 0]
-        self.pool = Pool([u for u in found if not u.held_out], weights)
-        self.table = SpeakerTable(encoder, found)
+        found = load_utterances(folders, lambda item: weighs(item, config.weights))
         held = [u for u in found if u.held_out] or found
         rng = np.random.default_rng(0)
         self.held = [held[i] for i in rng.permutation(len(held))[:40]]
+        self.feed(found, lambda utterances: Pool(utterances, dict(config.weights) or None))
         vector = encoder.config.vector
         judge = MelDiscriminator(vector) if config.adversarial_from is not None else None
         self.critic = _Critics(judge, Listener(model.config.bottleneck, vector))
 
+    def feed(self, utterances: Sequence[Utterance], pool: Callable[[Sequence[Utterance]], Pool]) -> None:
+        """All whose source counts."""
+        found = [u for u in utterances if weighs(u.item, self.config.weights)]
+        self.pool = pool([u for u in found if not u.held_out])
+        self.table = SpeakerTable(self.encoder, together(found, self.held))
+
     def batch(self, rng: np.random.Generator) -> Batch:
         """See `collate`."""
-        return self.collate(self.pool.draw(rng, self.config.batch_size), rng, perturbed=True)
+        return self.collate(self.pool.rows(rng, self.config.batch_size), perturbed=True)
 
-    def collate(self, utterances: Sequence[Utterance], rng: np.random.Generator, *, perturbed: bool) -> Batch:
+    def collate(self, rows: Sequence[tuple[Utterance, np.random.Generator]], *, perturbed: bool) -> Batch:
         """heard, outlined, mel [B, M, T]; f0 [B, T]; speaker [B, S]; quality, frames [B]; bands [B, M, 1]."""
         mels, heard, outlined, pitches, quality, vectors = [], [], [], [], [], []
-        for utterance in utterances:
+        for utterance, rng in rows:
             whole = torch.from_numpy(utterance.mel()).T
             quality.append(recording_quality(whole))
             mel, f0, _ = crop(utterance, self.config.frames, rng)
@@ -125,7 +128,7 @@ class ConverterTask(Task):
             "speaker": torch.from_numpy(np.stack(vectors)),
             "quality": torch.stack(quality),
             "frames": torch.full((len(mels),), self.config.frames),
-            "bands": band_weights([u.item.band for u in utterances]),
+            "bands": band_weights([u.item.band for u, _ in rows]),
         }
 
     def losses(self, model: nn.Module, batch: Batch, step: int) -> tuple[dict[str, Tensor], Any]:
@@ -184,13 +187,14 @@ class ConverterTask(Task):
     def validate(self, model: nn.Module) -> Report:
         """Reconstruction of held-out speech from unperturbed input, and a picture of one."""
         rng = np.random.default_rng(0)
+        told = [(utterance, rng) for utterance in self.held]
         device = next(model.parameters()).device
         values = []
         for start in range(0, len(self.held), 20):
-            batch = self.collate(self.held[start : start + 20], rng, perturbed=False)
+            batch = self.collate(told[start : start + 20], perturbed=False)
             losses, _ = self.losses(model, {k: v.to(device) for k, v in batch.items()}, -1)
             values.append(float(losses["mel"]))
-        batch = {k: v[:1].to(device) for k, v in self.collate(self.held[:1], rng, perturbed=False).items()}
+        batch = {k: v[:1].to(device) for k, v in self.collate(told[:1], perturbed=False).items()}
         content, logits = self.recognizer(batch["heard"])
         made = model(
             content,

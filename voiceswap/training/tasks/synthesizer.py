@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voiceswap.acoustics import ACOUSTICS, mel_filters
-from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances, pad
+from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances, pad, together, weighs
+from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import warp_formants
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
@@ -75,39 +76,46 @@ class SynthesizerTask(Task):
         self,
         model: Synthesizer,
         encoder: SpeakerEncoder,
-        folders: Sequence[Path],
+        folders: Sequence[Path | FeatureStore],
         config: SynthesizerTraining,
     ) -> None:
         self.model = model
         self.encoder = encoder.requires_grad_(False)
         self.config = config
-        found = load_utterances(
-            folders,
-            lambda item: (
-                bool(item.durations) and item.frames <= config.longest and item.language in config.languages
-            ),
-        )
-        weights = dict(config.weights) or None
-        if weights is not None:
-            found = [u for u in found if weights.get(u.item.source, weights.get("*", 0.0)) > 0]
-        self.pool = Pool([u for u in found if not u.held_out], weights)
-        self.table = SpeakerTable(encoder, found)
-        held = [u for u in found if u.held_out] or found
+        found = load_utterances(folders)
+        held = [u for u in found if u.held_out and self._fits(u)] or [u for u in found if self._fits(u)]
         rng = np.random.default_rng(0)
         self.held = [held[i] for i in rng.permutation(len(held))[:36]]
+        self.feed(found, lambda utterances: Pool(utterances, dict(config.weights) or None))
         if config.adversarial_from is not None:
             self.critic = MelDiscriminator(encoder.config.vector)
 
+    def _fits(self, utterance: Utterance) -> bool:
+        item, config = utterance.item, self.config
+        return (
+            bool(item.durations)
+            and item.frames <= config.longest
+            and item.language in config.languages
+            and weighs(item, config.weights)
+        )
+
+    def feed(self, utterances: Sequence[Utterance], pool: Callable[[Sequence[Utterance]], Pool]) -> None:
+        """Those with durations, in the languages that are learnt."""
+        found = [u for u in utterances if self._fits(u)]
+        self.pool = pool([u for u in found if not u.held_out])
+        self.table = SpeakerTable(self.encoder, together(found, self.held))
+
     def batch(self, rng: np.random.Generator) -> Batch:
         """See `collate`."""
-        return self.collate(self.pool.draw_alike(rng, self.config.batch_size), rng, disguise=True)
+        return self.collate(self.pool.rows(rng, self.config.batch_size, alike=True), disguise=True)
 
     def collate(
-        self, utterances: Sequence[Utterance], rng: np.random.Generator, *, disguise: bool = False
+        self, rows: Sequence[tuple[Utterance, np.random.Generator]], *, disguise: bool = False
     ) -> Batch:
         """ids, stress, durations [B, P]; mel [B, M, T]; f0, shape [B, T]; frames, rate … [B]."""
         mels, pitches, shapes, vectors = [], [], [], []
-        for utterance in utterances:
+        utterances = [utterance for utterance, _ in rows]
+        for utterance, rng in rows:
             f0 = utterance.f0()
             median, spread = self.table.pitch[utterance.item.speaker]
             shape = np.where(f0 > 0, np.log(np.maximum(f0, 1.0) / median) / spread, 0.0)
@@ -184,13 +192,14 @@ class SynthesizerTask(Task):
         """The losses on held-out utterances, and a picture: recording above, synthesis below."""
         totals: dict[str, list[float]] = {}
         rng = np.random.default_rng(0)
+        told = [(utterance, rng) for utterance in self.held]
         device = next(model.parameters()).device
         for start in range(0, len(self.held), 12):
-            batch = {k: v.to(device) for k, v in self.collate(self.held[start : start + 12], rng).items()}
+            batch = {k: v.to(device) for k, v in self.collate(told[start : start + 12]).items()}
             for name, value in self.losses(model, batch, -1)[0].items():
                 totals.setdefault(name, []).append(float(value))
         bare: Any = model
-        picture = self.collate(self.held[:1], rng)
+        picture = self.collate(told[:1])
         speaker = self.held[0].item.speaker
         made = bare.synthesize(
             picture["ids"][0].to(device),

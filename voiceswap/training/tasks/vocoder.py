@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from voiceswap.acoustics import ACOUSTICS, mel_of_magnitude, stft
 from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances
+from voiceswap.data.features import FeatureStore, Item
 from voiceswap.models.vocoder import Vocoder, hold
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features, please, real_or_fake
 from voiceswap.training.imitation import Imitation
@@ -46,28 +47,38 @@ class VocoderTask(Task):
     def __init__(
         self,
         model: Vocoder,
-        folders: Sequence[Path],
+        folders: Sequence[Path | FeatureStore],
         config: VocoderTraining,
         imitate: Callable[[Sequence[Utterance]], Imitation] | None = None,
     ) -> None:
         self.model = model
         self.config = config
         self.critic = WaveDiscriminator() if config.adversarial_from is not None else None
-        found = load_utterances(folders, lambda item: item.samples > config.frames * ACOUSTICS.hop)
-        self.pool = Pool([u for u in found if not u.held_out], dict(config.weights) or None)
+        found = load_utterances(folders, self._fits)
+        self.imitation: Imitation | None = None
+        self.feed(found, lambda utterances: Pool(utterances, dict(config.weights) or None))
         self.imitation = imitate(self.pool.utterances) if imitate and config.imitated else None
         held = Pool([u for u in found if u.held_out] or found, dict(config.weights) or None)
         self.held = held.draw(np.random.default_rng(0), 12)
+
+    def _fits(self, item: Item) -> bool:
+        return item.samples > self.config.frames * ACOUSTICS.hop
+
+    def feed(self, utterances: Sequence[Utterance], pool: Callable[[Sequence[Utterance]], Pool]) -> None:
+        """Those with audio, long enough for a crop."""
+        self.pool = pool([u for u in utterances if not u.held_out and self._fits(u.item)])
+        if self.imitation is not None:
+            self.imitation.meet(self.pool.utterances)
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """mel [B, M, T], f0 [B, T], wave [B, (T - 1) * hop], cutoff [B] in Hz."""
         frames, hop = self.config.frames, ACOUSTICS.hop
         mels, pitches, waves, cutoffs = [], [], [], []
-        for utterance in self.pool.draw(rng, self.config.batch_size):
-            start = int(rng.integers(0, max(1, utterance.item.frames - frames)))
+        for utterance, chance in self.pool.rows(rng, self.config.batch_size):
+            start = int(chance.integers(0, max(1, utterance.item.frames - frames)))
             item, store = utterance.item, utterance.store
-            if self.imitation is not None and rng.random() < self.config.imitated:
-                mels.append(self.imitation.mel(utterance, start, frames, rng).T)
+            if self.imitation is not None and chance.random() < self.config.imitated:
+                mels.append(self.imitation.mel(utterance, start, frames, chance).T)
             else:
                 mels.append(store.mel(item)[start : start + frames].astype(np.float32).T)
             held = hold(torch.from_numpy(utterance.f0())[None])[0]  # of the whole: a crop may begin unvoiced

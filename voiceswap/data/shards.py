@@ -1,0 +1,148 @@
+"""Corpora in shards that are read from end to end, a few in memory at a time: any size, from slow disks too.
+
+A shard is a tar in the layout of WebDataset; the files of an utterance share a number:
+
+====================  ===================================
+``0000012.json``      its row, as in a feature folder
+``0000012.mel.npy``   log-mel float16 [T, M]
+``0000012.f0.npy``    F0 float32 [T], Hz, 0 where unvoiced
+``0000012.flac``      24 kHz, where the store has audio
+====================  ===================================
+
+``train-*.tar`` hold what is learnt, ``held-*.tar`` what is only validated on, ``shards.json`` how many each.
+Speakers come in random order and each in one piece: one shard knows nearly all of its people's recordings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voiceswap.acoustics import ACOUSTICS
+from voiceswap.data.batches import Utterance, load_utterances
+from voiceswap.data.features import FeatureStore, Item
+from voiceswap.errors import DataError
+
+INDEX = "shards.json"
+PLAN = "plan.json"
+
+
+def write_shards(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    size: int = 500,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] | None = None,
+) -> dict[str, int]:
+    """Write the utterances of feature folders as shards of `size` into `out`; return how many each holds.
+
+    Stopped half-way, the same call goes on. `dev-unseen` people are left out. Raises DataError where `out`
+    holds shards of something else.
+    """
+    found = load_utterances(folders)
+    people: dict[str, list[Utterance]] = {}
+    for utterance in found:
+        people.setdefault(utterance.item.speaker, []).append(utterance)
+    names = sorted(people)
+    ordered = [u for i in np.random.default_rng(0).permutation(len(names)) for u in people[names[i]]]
+    parts = {"train": [u for u in ordered if not u.held_out], "held": [u for u in ordered if u.held_out]}
+    shards = {
+        f"{part}-{start // size:06d}.tar": utterances[start : start + size]
+        for part, utterances in parts.items()
+        for start in range(0, len(utterances), size)
+    }
+    rows = [[name, [u.item.id for u in utterances]] for name, utterances in shards.items()]
+    plan = {"sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest()}
+    out.mkdir(parents=True, exist_ok=True)
+    if (out / PLAN).is_file() and json.loads((out / PLAN).read_text()) != plan:
+        raise DataError(str(out), "it holds shards of other data, or of another size", "Name an empty folder")
+    (out / PLAN).write_text(json.dumps(plan))
+    for name, utterances in progress(shards.items(), len(shards)) if progress else shards.items():
+        if not (out / name).is_file():
+            _write(out / name, utterances)
+    counts = {name: len(utterances) for name, utterances in shards.items()}
+    (out / INDEX).write_text(json.dumps(counts, indent=1))  # last: it says that all are there
+    return counts
+
+
+def _write(path: Path, utterances: Sequence[Utterance]) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    with tarfile.open(partial, "w") as tar:
+        for number, utterance in enumerate(utterances):
+            for suffix, content in _files(utterance):
+                entry = tarfile.TarInfo(f"{number:07d}.{suffix}")
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+    os.replace(partial, path)
+
+
+def _files(utterance: Utterance) -> Iterator[tuple[str, bytes]]:
+    import soundfile
+
+    item, store = utterance.item, utterance.store
+    row = {**asdict(item), "sample_offset": 0}  # frame_offset stays: by it an utterance is held out
+    yield "json", json.dumps(row, ensure_ascii=False).encode()
+    for name, array in (("mel", store.mel(item)), ("f0", store.f0(item))):
+        content = io.BytesIO()
+        np.save(content, np.asarray(array))
+        yield f"{name}.npy", content.getvalue()
+    if item.samples:
+        content = io.BytesIO()
+        soundfile.write(content, store.audio(item), ACOUSTICS.sample_rate, format="FLAC", subtype="PCM_16")
+        yield "flac", content.getvalue()
+
+
+class ShardStore(FeatureStore):
+    """One shard in memory, as a feature folder is read. DataError for a tar that is no whole shard."""
+
+    def __init__(self, path: Path) -> None:
+        import soundfile
+
+        self.folder = path.with_suffix("")  # no folder, but what its caches are named after
+        self.forced = frozenset()
+        rows: dict[str, Item] = {}
+        arrays: dict[tuple[str, str], np.ndarray] = {}
+        try:
+            with tarfile.open(path) as tar:
+                for entry in tar:
+                    number, _, suffix = entry.name.partition(".")
+                    handle = tar.extractfile(entry)
+                    content = io.BytesIO(handle.read() if handle else b"")
+                    if suffix == "json":
+                        rows[number] = Item(**json.load(content))
+                    elif suffix == "flac":
+                        arrays[number, "audio"] = soundfile.read(content, dtype="int16")[0]
+                    else:
+                        array = np.load(content, allow_pickle=False)
+                        arrays[number, suffix.removesuffix(".npy")] = array
+            self._arrays = {(rows[number].id, name): array for (number, name), array in arrays.items()}
+        except (OSError, tarfile.TarError, ValueError, TypeError, KeyError, RuntimeError) as error:
+            raise DataError(
+                f"{path}: {error!r:.200}", "it is no whole shard", "Write it again with `voiceswap shard`"
+            ) from error
+        self.raw_items = self.items = list(rows.values())
+
+    def beside(self, name: str) -> Path:
+        """Where what is derived from the shard may be kept."""
+        return self.folder.with_name(f"{self.folder.name}.{name}")
+
+    def mel(self, item: Item) -> np.ndarray:
+        """Log-mel float16 [T, M]."""
+        return self._arrays[item.id, "mel"]
+
+    def f0(self, item: Item) -> np.ndarray:
+        """F0 float32 [T], Hz, 0 where unvoiced."""
+        return self._arrays[item.id, "f0"]
+
+    def audio(self, item: Item) -> np.ndarray:
+        """Samples int16 [N] at 24 kHz; empty where the store was made without audio."""
+        return self._arrays.get((item.id, "audio"), np.zeros(0, np.int16))

@@ -1,0 +1,134 @@
+"""Training from shards: a window of a few of them at a time, every utterance once an epoch.
+
+The order of shards is that of an epoch; the shards of a window are shuffled together and cut into batches,
+of which every process takes its part. Where in it a run is, is three numbers, which its state holds: so a run
+that was killed goes on with the batch that would have come, and nothing is lost or seen twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from voiceswap.data.batches import Pool, Utterance, load_utterances
+from voiceswap.data.shards import INDEX, ShardStore
+from voiceswap.errors import DataError
+
+_ALIKE = 6
+"""Among how many times a batch utterances of similar length are looked for."""
+
+
+class Rounds(Pool):
+    """Utterances that are each drawn once, in an order that `seed` gives; of every batch the own `share`."""
+
+    def __init__(
+        self, utterances: Sequence[Utterance], *, seed: tuple[int, ...], share: tuple[int, int], at: int
+    ) -> None:
+        self.utterances = list(utterances)
+        self.seed, self.share, self.at = seed, share, at
+        self._batches: list[np.ndarray] = []
+
+    @property
+    def spent(self) -> bool:
+        """Whether every batch has been drawn."""
+        return not self.utterances or 0 < len(self._batches) <= self.at
+
+    def rows(
+        self, rng: np.random.Generator, count: int, *, alike: bool = False
+    ) -> list[tuple[Utterance, np.random.Generator]]:
+        """Up to `count` utterances that were not drawn before, with a generator for each one's own chances.
+
+        The generator belongs to the utterance's place in the order, not to the process that draws it; `rng`
+        is not used.
+        """
+        part, parts = self.share
+        if not self._batches:
+            self._batches = self._planned(count * parts, alike=alike)
+        mine = np.array_split(self._batches[self.at], parts)[part]
+        self.at += 1
+        # Fewer are left than there are processes: one works on what another has, and weighs it double.
+        mine = mine if len(mine) else self._batches[self.at - 1][:1]
+        return [(self.utterances[i], np.random.default_rng((*self.seed, int(i)))) for i in mine]
+
+    def _planned(self, count: int, *, alike: bool) -> list[np.ndarray]:
+        """The order in batches of nearly the same size, at most `count`; in each of `alike` lengths."""
+        rng = np.random.default_rng(self.seed)
+        order = rng.permutation(len(self.utterances))
+        if alike:
+            frames = np.array([u.item.frames for u in self.utterances])
+            parts = [order[i : i + _ALIKE * count] for i in range(0, len(order), _ALIKE * count)]
+            order = np.concatenate([part[np.argsort(frames[part], kind="stable")] for part in parts])
+        batches = np.array_split(order, -(-len(order) // count))
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+
+class Stream:
+    """The shards of a folder, `window` of them at a time; DataError where there are none."""
+
+    def __init__(self, folder: Path, *, seed: int, window: int) -> None:
+        if not is_sharded(folder):
+            raise DataError(str(folder), f"it has no {INDEX}", "Write shards with `voiceswap shard`")
+        counts: dict[str, int] = json.loads((folder / INDEX).read_text())
+        self.folder, self.seed, self.window = folder, seed, window
+        self.shards = sorted(name for name in counts if name.startswith("train"))
+        self.held = [ShardStore(folder / name) for name in sorted(counts) if name.startswith("held")]
+        self.share = (0, 1)
+        self.epoch = self.number = self.at = 0
+        self.pool: Rounds | None = None
+        self._reader = ThreadPoolExecutor(1)  # reads the next window while this one is learnt
+        self._read: dict[tuple[int, int], Future[list[ShardStore]]] = {}
+
+    def stores(self) -> list[ShardStore]:
+        """The shards of the window that is to be learnt; the next one is read meanwhile."""
+        place, following = (self.epoch, self.number), self._after()
+        self._read = {p: self._read.get(p) or self._reader.submit(self._load, *p) for p in (place, following)}
+        return self._read[place].result()
+
+    def advance(
+        self, feed: Callable[[Sequence[Utterance], Callable[[Sequence[Utterance]], Pool]], None]
+    ) -> None:
+        """Have the task `feed` on the next window where this one is spent, or none was there yet."""
+        windows = -(-len(self.shards) // self.window)
+        for _ in range(windows + 1):
+            if self.pool is not None and not self.pool.spent:
+                return
+            if self.pool is not None:
+                (self.epoch, self.number), self.at = self._after(), 0
+            feed(load_utterances(self.stores()), self._rounds)
+        if self.pool is None or self.pool.spent:
+            raise DataError(str(self.folder), "no utterance in it fits this model", "Shard other features")
+
+    def state(self) -> dict[str, int]:
+        """Where it is, for `restore`."""
+        (epoch, number), at = (self.epoch, self.number), self.at if self.pool is None else self.pool.at
+        if self.pool is not None and self.pool.spent:
+            (epoch, number), at = self._after(), 0
+        return {"epoch": epoch, "number": number, "at": at}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Go on from where `state` was taken."""
+        self.epoch, self.number, self.at = (int(state[name]) for name in ("epoch", "number", "at"))
+        self.pool = None
+
+    def _rounds(self, utterances: Sequence[Utterance]) -> Pool:
+        seed = (self.seed, self.epoch, self.number)
+        self.pool = Rounds(utterances, seed=seed, share=self.share, at=self.at)
+        return self.pool
+
+    def _after(self) -> tuple[int, int]:
+        last = (self.number + 1) * self.window >= len(self.shards)
+        return (self.epoch + 1, 0) if last else (self.epoch, self.number + 1)
+
+    def _load(self, epoch: int, number: int) -> list[ShardStore]:
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.shards))
+        chosen = order[number * self.window : (number + 1) * self.window]
+        return [ShardStore(self.folder / self.shards[i]) for i in chosen]
+
+
+def is_sharded(folder: Path) -> bool:
+    """Whether shards lie in `folder`, all of them."""
+    return (folder / INDEX).is_file()
