@@ -11,7 +11,7 @@ pytest.importorskip("silero_vad", reason="needs voiceswap[train]")
 pytest.importorskip("rapidfuzz", reason="needs voiceswap[train]")
 
 from voiceswap import audio, checkpoint, cli
-from voiceswap.data.features import FeatureStore
+from voiceswap.data.features import FeatureStore, read_index
 from voiceswap.data.pieces import LONGEST, MARGIN, Piece, cut, pieces_of, signal_of, stretches
 from voiceswap.errors import AudioError
 from voiceswap.studio import WEIGHTS
@@ -196,6 +196,21 @@ def test_stopped_half_way_it_goes_on(untidy, models, tmp_path, monkeypatch):
         prepare(untidy, tmp_path, encoder=models[0], recognizer=models[1])
     prepare(untidy, tmp_path, encoder=models[0], recognizer=models[1])
     assert names == ["talk.flac", "visit.wav", "visit.wav", "broken.wav", "note.ogg"]
+
+
+def test_what_is_in_another_language_is_dropped(untidy, models, tmp_path):
+    heard = iter([("de", 0.97), ("de", 0.4), ("en", 0.99)])
+    found = prepare(
+        untidy,
+        tmp_path,
+        encoder=models[0],
+        recognizer=models[1],
+        hear=lambda samples, rate: next(heard, ("en", 0.9)),
+    )
+    foreign = [f for f in found if any("another language (de, 97% sure)" in fault for fault in f.faults)]
+    assert foreign == [f for f in found if f.language == ("de", 0.97)]
+    assert len(foreign) == 1  # not the one that nobody is sure of
+    assert foreign[0].id not in {row["id"] for row in read_index(tmp_path)}
 
 
 def test_the_command(tmp_path, capsys):

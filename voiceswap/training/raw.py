@@ -40,9 +40,12 @@ Of 17 people never trained on, 0.6 % of 174 pieces of 1.6 to 12 s lie below it, 
 TWO_PEOPLE = 0.5
 """Least cosine of a piece's halves, where it lasts long enough to be halved; as for enrollment."""
 _HALVED = 5.0  # seconds
+SURE = 0.9
+"""Least probability of another language to believe it."""
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".aiff", ".aif", ".au", ".w64", ".caf")
 
 Transcribe = Callable[[np.ndarray, int], str]
+Hear = Callable[[np.ndarray, int], tuple[str, float]]
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
@@ -54,22 +57,24 @@ def prepare(
     recognizer: PhoneRecognizer,
     language: str = "en",
     transcribe: Transcribe | None = None,
+    hear: Hear | None = None,
     progress: Progress | None = None,
 ) -> list[Found]:
     """Make the corpus of `folder` in `out`, and return every piece that was found, kept or not.
 
     A recording's speaker is the folder that it lies in. `transcribe(samples, sample_rate)` writes the text of
-    pieces whose recording has none beside it. Raises DataError where `folder` holds no recordings.
+    pieces whose recording has none beside it; `hear(samples, sample_rate)` says which language a piece is in,
+    and how sure that is. Raises DataError where `folder` holds no recordings.
     """
     paths = recordings_in(folder)
     surveyed: list[Found] = []
     unread: dict[str, str] = {}
     for path in progress(paths, len(paths)) if progress else paths:
         try:
-            surveyed += _survey(path, folder, out, encoder, recognizer)
+            surveyed += _survey(path, folder, out, encoder, recognizer, hear)
         except AudioError as error:
             unread[str(path.relative_to(folder))] = str(error)
-    found = _with_texts(_compared(surveyed), folder, language)
+    found = _with_texts(_compared(surveyed, language), folder, language)
     kept = [f for f in found if not f.faults]
     rows = _rows(kept, folder, out, language, transcribe)
     skipped = features.append(progress(rows, len(kept)) if progress else rows, out)
@@ -95,18 +100,23 @@ def recordings_in(folder: Path) -> list[Path]:
 
 
 def _survey(
-    path: Path, folder: Path, out: Path, encoder: SpeakerEncoder, recognizer: PhoneRecognizer
+    path: Path,
+    folder: Path,
+    out: Path,
+    encoder: SpeakerEncoder,
+    recognizer: PhoneRecognizer,
+    hear: Hear | None,
 ) -> list[Found]:
     """The pieces of one recording: as written down, where that was of the same file and the same models."""
     name = str(path.relative_to(folder))
     status = path.stat()
     models = [encoder.weights_hash, recognizer.weights_hash]
-    told = json.dumps([name, status.st_size, status.st_mtime_ns, models])
+    told = json.dumps([name, status.st_size, status.st_mtime_ns, models, hear is not None])
     cache = out / "surveyed" / f"{hashlib.sha256(told.encode()).hexdigest()[:20]}.json"
     if cache.is_file():
         rows = json.loads(cache.read_text("utf-8"))
     else:
-        rows = list(_heard(path, encoder, recognizer))
+        rows = list(_heard(path, encoder, recognizer, hear))
         cache.parent.mkdir(parents=True, exist_ok=True)
         cache.with_suffix(".partial").write_text(json.dumps(rows), encoding="utf-8")
         os.replace(cache.with_suffix(".partial"), cache)
@@ -121,13 +131,16 @@ def _survey(
             alike=row["alike"],
             vector=tuple(row["vector"]),
             phones=tuple(row["phones"]),
+            language=(row["language"][0], row["language"][1]),
         )
         for number, row in enumerate(rows)
     ]
 
 
 @torch.inference_mode()
-def _heard(path: Path, encoder: SpeakerEncoder, recognizer: PhoneRecognizer) -> Iterator[dict[str, Any]]:
+def _heard(
+    path: Path, encoder: SpeakerEncoder, recognizer: PhoneRecognizer, hear: Hear | None
+) -> Iterator[dict[str, Any]]:
     """What signal and models say of every piece of a recording."""
     device = next(encoder.parameters()).device
     speech = speech_in(path)
@@ -146,11 +159,12 @@ def _heard(path: Path, encoder: SpeakerEncoder, recognizer: PhoneRecognizer) -> 
             "alike": round(float(halves[0] @ halves[1]), 4) if halves else 1.0,
             "vector": [round(float(v), 4) for v in encoder(mel)[0]],
             "phones": [int(c) for c in phones if c],
+            "language": hear(samples, audio.SAMPLE_RATE) if hear else ("", 0.0),
         }
 
 
-def _compared(found: Sequence[Found]) -> list[Found]:
-    """With the faults of the signal, of two people in a piece, and of another person than most here."""
+def _compared(found: Sequence[Found], language: str) -> list[Found]:
+    """With the faults of the signal, of language, of two people in a piece, and of another than most here."""
     vectors: dict[str, list[np.ndarray]] = defaultdict(list)
     for f in found:
         if not f.signal.faults:
@@ -163,6 +177,8 @@ def _compared(found: Sequence[Found]) -> list[Found]:
     compared = []
     for f in found:
         faults = list(f.signal.faults)
+        if f.language[0] != language and f.language[1] >= SURE:
+            faults.append(f"another language ({f.language[0]}, {f.language[1]:.0%} sure)")
         if f.alike < TWO_PEOPLE:
             faults.append(f"two people (likeness {f.alike:.2f} of its halves)")
         elif f.speaker in usual and (like := float(np.array(f.vector) @ usual[f.speaker])) < STRANGER:

@@ -26,6 +26,8 @@ class Found:
     """Cosine of its halves; 1 where it is too short to tell."""
     vector: tuple[float, ...]
     phones: tuple[int, ...]
+    language: tuple[str, float] = ("", 0.0)
+    """Which it is in, and how sure that is, where somebody listened for it."""
     text: str = ""
     faults: tuple[str, ...] = field(default=())
     """Why it is not kept; empty where it is."""
