@@ -164,6 +164,23 @@ def test_what_is_not_streamed(store, shards, tmp_path):
         run("synthesizer", preset="tiny", data=[shards], out=tmp_path, task={"languages": ("nl",)})
 
 
+@pytest.mark.parametrize("kind", ["vocoder", "converter"])
+def test_batches_made_ahead_are_the_same(kind, store, shards, tiny_weights, tmp_path):
+    for number, data in enumerate([store.folder, shards]):
+        ends = []
+        for workers in (0, 2):
+            out = tmp_path / f"{number}-{workers}"
+            task = {"weights": (), "frames": 24, "batch_size": 4}
+            for steps, resume in ((3, False), (6, True)):  # what was made ahead of the state is made again
+                loop = {"steps": steps, "workers": workers, "log_every": 1, "window": 2}
+                options = {"preset": "tiny", "data": [data], "teachers": tiny_weights, "task": task}
+                run(kind, out=out, loop=loop, resume=resume, **options)
+            rows = map(json.loads, (out / "log.jsonl").read_text().splitlines())
+            ends.append([(row["step"], row["mel"]) for row in rows if row["kind"] == "train"])
+        assert ends[0] == ends[1]
+        assert len(ends[0]) == 6
+
+
 RUN = """
 import json, sys, time
 from pathlib import Path

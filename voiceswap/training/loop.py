@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from voiceswap import checkpoint
 from voiceswap.data.batches import Pool, Utterance
 from voiceswap.errors import OptionError, OutputError
+from voiceswap.training.ahead import Place, batches, chances, workers_for
 from voiceswap.training.folder import Log, RunFolder
 from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.stream import Stream
@@ -95,6 +96,8 @@ class TrainingConfig:
     """Where the learning rate has fallen to its end; training stops there."""
     window: int = 8
     """Shards in memory at a time, where the data are shards; as many more are read meanwhile."""
+    workers: int | None = None
+    """Processes that make batches ahead of their steps; None for up to eight a GPU, and none for a CPU."""
     minutes: float = 0.0
     """If not 0, the end in minutes of training instead of steps (all runs of the folder counted)."""
     learning_rate: float = 1e-3
@@ -212,9 +215,10 @@ def train(
             task.critic, _optimizer(task.critic, config.critic_rate, config)
         )
     step, seconds, best = 0, 0.0, math.inf
+    place: Place | None = None
 
     def restore(state: dict[str, Any]) -> None:
-        nonlocal step, seconds, best
+        nonlocal step, seconds, best, place
         accelerator.unwrap_model(model).load_state_dict(state["model"])
         average.model.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
@@ -224,6 +228,7 @@ def train(
         task.restore(state.get("task", {}))
         if task.stream is not None:
             task.stream.restore(state["stream"])
+            place = state["stream"]
         step, seconds, best = state["step"], state["seconds"], state.get("best", math.inf)
 
     if resume:
@@ -260,8 +265,8 @@ def train(
             "seconds": seconds,
             "best": best,
         }
-        if task.stream is not None:
-            state["stream"] = task.stream.state()
+        if place is not None:
+            state["stream"] = place
         if critic is not None and critic_optimizer is not None:
             state |= {
                 "critic": accelerator.unwrap_model(critic).state_dict(),
@@ -278,22 +283,27 @@ def train(
         return log.report(step, seconds, report.metrics, report.pictures, report.audio)
 
     metrics: dict[str, float] = {}
-    if compared and step == 0 and accelerator.is_main_process:
-        metrics = validate()
-    saved = validated = time.monotonic()
-    started, first = time.monotonic(), step
-    before = seconds
+    workers = workers_for(accelerator.device, accelerator.num_processes)
+    before, first = seconds, step
     infinite = 0
     with asked_to_stop() as signals:
+        coming = batches(
+            task,
+            seed=config.seed,
+            first=step,
+            process=accelerator.process_index,
+            workers=workers if config.workers is None else config.workers,
+        )
+        if compared and step == 0 and accelerator.is_main_process:
+            metrics = validate()
+        started = saved = validated = time.monotonic()
         while seconds < 60 * config.minutes if config.minutes else step < config.steps:
-            rng = np.random.default_rng((config.seed, step, accelerator.process_index))
-            torch.manual_seed(int(rng.integers(2**31)))
+            torch.manual_seed(chances(config.seed, step, accelerator.process_index)[1])
             share = _rate(config, step, seconds)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * share
-            if task.stream is not None:
-                task.stream.advance(task.feed)
-            batch = {name: value.to(accelerator.device) for name, value in task.batch(rng).items()}
+            made, following = next(coming)
+            batch = {n: value.to(accelerator.device, non_blocking=True) for n, value in made.items()}
             try:
                 with accelerator.autocast():
                     losses, seen = task.losses(model, batch, step)
@@ -324,7 +334,7 @@ def train(
                     critic_optimizer.step()
                 losses |= critic_losses
 
-            step += 1
+            step, place = step + 1, following
             seconds = before + time.monotonic() - started
             log.add(losses, norm)
             if step % config.log_every == 0:

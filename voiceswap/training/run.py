@@ -86,7 +86,7 @@ def run(
     )
 
 
-_NOT_RECORDED = ("steps", "minutes", "log_every", "validate_minutes", "save_minutes")
+_NOT_RECORDED = ("steps", "minutes", "log_every", "validate_minutes", "save_minutes", "workers")
 """The end may be moved, and what is only told does not change what is learnt."""
 
 

@@ -8,6 +8,7 @@ that was killed goes on with the batch that would have come, and nothing is lost
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -79,13 +80,17 @@ class Stream:
         self.share = (0, 1)
         self.epoch = self.number = self.at = 0
         self.pool: Rounds | None = None
-        self._reader = ThreadPoolExecutor(1)  # reads the next window while this one is learnt
+        self._reader: ThreadPoolExecutor | None = None
         self._read: dict[tuple[int, int], Future[list[ShardStore]]] = {}
+        self._process = 0
 
     def stores(self) -> list[ShardStore]:
         """The shards of the window that is to be learnt; the next one is read meanwhile."""
+        if self._reader is None or self._process != os.getpid():  # a thread does not survive a fork
+            self._reader, self._read, self._process = ThreadPoolExecutor(1), {}, os.getpid()
+        submit = self._reader.submit
         place, following = (self.epoch, self.number), self._after()
-        self._read = {p: self._read.get(p) or self._reader.submit(self._load, *p) for p in (place, following)}
+        self._read = {p: self._read.get(p) or submit(self._load, *p) for p in (place, following)}
         return self._read[place].result()
 
     def advance(

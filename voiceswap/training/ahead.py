@@ -1,0 +1,71 @@
+"""Batches made ahead of the step that needs them, by processes beside it, so that a GPU does not wait."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+if TYPE_CHECKING:
+    from voiceswap.training.loop import Batch, Task
+
+_MOST = 8
+Place = dict[str, int]
+"""Where a stream of shards is after a batch."""
+
+
+def chances(seed: int, step: int, process: int) -> tuple[np.random.Generator, int]:
+    """What a step draws its batch with, and torch's seed in it: the same whoever makes the batch."""
+    rng = np.random.default_rng((seed, step, process))
+    return rng, int(rng.integers(2**31))
+
+
+def workers_for(device: torch.device, processes: int) -> int:
+    """How many processes make batches for one on `device`: none beside a CPU, which they would only share."""
+    if device.type == "cpu" or "fork" not in multiprocessing.get_all_start_methods():
+        return 0
+    return max(0, min(_MOST, (os.cpu_count() or 1) // processes - 1))
+
+
+def batches(
+    task: Task, *, seed: int, first: int, process: int, workers: int
+) -> Iterator[tuple[Batch, Place | None]]:
+    """The batches of `process` from step `first` on, each with the place of the task's stream after it.
+
+    Shards are read by one worker at most, in their order.
+    """
+    ahead = _Ahead(task, seed, first, process)
+    if not workers:
+        return iter(ahead)
+    workers = 1 if task.stream is not None else workers
+    # Forked, they share what has been read; they are made before the models that batches need go to a GPU.
+    return iter(
+        DataLoader(
+            ahead,
+            batch_size=None,
+            num_workers=workers,
+            multiprocessing_context="fork",
+            pin_memory=torch.cuda.is_available(),
+        )
+    )
+
+
+class _Ahead(IterableDataset):  # type: ignore[type-arg]
+    def __init__(self, task: Task, seed: int, first: int, process: int) -> None:
+        self.task, self.seed, self.first, self.process = task, seed, first, process
+
+    def __iter__(self) -> Iterator[tuple[Batch, Place | None]]:
+        worker = get_worker_info()
+        number, of = (worker.id, worker.num_workers) if worker else (0, 1)
+        stream = self.task.stream
+        for step in itertools.count(self.first + number, of):
+            if stream is not None:
+                stream.advance(self.task.feed)
+            batch = self.task.batch(chances(self.seed, step, self.process)[0])
+            yield batch, None if stream is None else stream.state()
