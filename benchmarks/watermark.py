@@ -358,7 +358,9 @@ def unmarked(corpus: Path, features: list[Path]) -> Iterator[tuple[str, Samples]
 
 def measure_null(corpus: Path, features: list[Path]) -> None:
     """The highest correlation of every window of 1, 3 and 12 s."""
-    highest: dict[str, list[float]] = {"1 s": [], "3 s": [], "12 s": []}
+    lengths = {"1 s": 94, "3 s": 280, "12 s": 1120}
+    highest: dict[str, list[float]] = {f"{name}{kind}": [] for name in lengths for kind in ("", ", unmoved")}
+    likely: dict[str, list[float]] = {name: [] for name in lengths}
     seconds: dict[str, float] = {}
     buffers: dict[str, list[Samples]] = {}
     templates = detecting._templates(PUBLIC_KEY)
@@ -371,10 +373,13 @@ def measure_null(corpus: Path, features: list[Path]) -> None:
             continue
         white, _ = detecting._heard(np.concatenate(held)[: 60 * RATE].astype(np.float32))
         held.clear()
-        for name, frames, used in (("1 s", 94, templates), ("3 s", 280, templates), ("12 s", 1120, plain)):
+        for name, frames in lengths.items():
+            used, null = (templates, detecting._NULL) if frames < 1000 else (plain, detecting._NULL_LONG)
             for begin in range(0, len(white) - frames + 1, frames):
-                fit = detecting._fit(white[begin : begin + frames], 0, PUBLIC_KEY, used, detecting._NULL)
+                fit = detecting._fit(white[begin : begin + frames], 0, PUBLIC_KEY, used, null)
                 highest[name].append(fit.z)
+                highest[f"{name}, unmoved"].append(fit.plain)
+                likely[name].append(fit.log_p)
     print({kind: f"{length / 3600:.2f} h" for kind, length in seconds.items()})
     for name, values in highest.items():
         z = np.array(values)
@@ -391,7 +396,11 @@ def measure_null(corpus: Path, features: list[Path]) -> None:
         print(f"{name}: {len(z)} windows, highest {z.max():.2f}; trials {fit[0]:.0f}, spread {fit[1]:.3f}")
         for p in (0.1, 0.01, 1e-3, 1e-4):
             print(f"  p < {p:g}: {np.mean([null.log_p(x) < np.log(p) for x in z]):.2g} of them")
-        np.save(f"/tmp/null-{name.split()[0]}.npy", z)
+    for name, values in likely.items():
+        shares = [
+            f"p < {p:g}: {np.mean(np.array(values) < np.log(p)):.2g}" for p in (0.1, 0.01, 1e-3, 1e-4, 1e-5)
+        ]
+        print(f"{name} by the detector: {', '.join(shares)}, least {np.exp(min(values)):.2g}")
 
 
 if __name__ == "__main__":

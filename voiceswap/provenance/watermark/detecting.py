@@ -80,6 +80,8 @@ class _Null:
 # music, is a little heavier than that, which the deviation taken here covers.
 _NULL = _Null(3000.0, 1.075)
 _NULL_LONG = _Null(1100.0, 1.05)
+_NULL_PLAIN = _Null(100.0, 1.06)
+"""At the true tempo and pitch alone, where marks that were not stretched stand out against fewer others."""
 
 
 def detect(recording: Samples | Iterable[Samples], *, key: bytes = PUBLIC_KEY) -> Finding:
@@ -218,10 +220,12 @@ def _shifted(white: NDArray[np.float32], shift: int) -> NDArray[np.float32]:
 class _Fit:
     """How a window from frame `start` on fits best: at a tempo, a shift in half bands, a phase in frames.
 
+    `z` is the highest of all correlations, `plain` that at the true tempo and pitch, in their deviation.
     `along` [T] is the correlation of each frame, `told` [bits] that of what tells the payload: where it fits.
     """
 
     z: float
+    plain: float
     log_p: float
     tempo: float
     shift: int
@@ -241,8 +245,8 @@ def _fits(white: NDArray[np.float32], start: int, key: bytes) -> Iterator[_Fit]:
 
 
 def _fit(white: NDArray[np.float32], start: int, key: bytes, templates: list[_Template], null: _Null) -> _Fit:
-    """The highest of all correlations with the templates, in their spread."""
-    best, seen = (-1.0, 1.0, 0, 0), []
+    """The highest of all correlations with the templates, in their spread; and that of the unmoved one."""
+    best, plain, seen = (-1.0, 1.0, 0, 0), (-1.0, 1.0, 0, 0), []
     moved = {shift: _shifted(white, shift) for _, shifts, _ in templates for shift in shifts}
     for tempo, shifts, template in templates:
         length = round(marking.PERIOD * _CELL * tempo)
@@ -250,16 +254,22 @@ def _fit(white: NDArray[np.float32], start: int, key: bytes, templates: list[_Te
             fits = fft.irfft((fft.rfft(_folded(moved[shift], length), axis=0) * template).sum(1), length)
             seen.append(fits)
             phase = int(fits.argmax())
-            best = max(best, (float(fits[phase]), tempo, shift, phase))
-    z = best[0] / max(float(np.median(np.abs(np.concatenate(seen)))) / 0.6745, 1e-3)
-    log_p = null.log_p(z)
+            found = (float(fits[phase]), tempo, shift, phase)
+            best = max(best, found)
+            plain = found if (tempo, shift) == (1.0, 0) else plain
+    spread = max(float(np.median(np.abs(np.concatenate(seen)))) / 0.6745, 1e-3)
+    # Looked at twice, either of which may be the less likely: so the smaller chance counts double.
+    anywhere, unmoved = null.log_p(best[0] / spread), _NULL_PLAIN.log_p(plain[0] / spread)
+    log_p = min(0.0, min(anywhere, unmoved) + float(np.log(2)))
+    z = (best[0] / spread, plain[0] / spread)
+    best = plain if unmoved < anywhere else best
     if log_p > np.log(1e-3):
-        return _Fit(z, log_p, best[1], best[2], start)
+        return _Fit(*z, log_p, best[1], best[2], start)
     known, bits = (_stretched(signs, best[1]) for signs in _signs(key))
     bands, rows = _shifted(white, best[2]), (np.arange(len(white)) - best[3]) % len(known)
     size = np.sqrt((bands**2 * np.abs(known[rows])).sum(1)) + 1e-6
     along = (bands * known[rows]).sum(1) / size
-    return _Fit(z, log_p, best[1], best[2], start, along, np.einsum("tb,tbc->c", bands, bits[rows]))
+    return _Fit(*z, log_p, best[1], best[2], start, along, np.einsum("tb,tbc->c", bands, bits[rows]))
 
 
 def _folded(bands: NDArray[np.float32], length: int) -> NDArray[np.float32]:
