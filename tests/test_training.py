@@ -307,6 +307,9 @@ def test_what_is_frozen_stays(data, teachers, tmp_path):
     assert {"decoder", "speaker"} <= kept - changed
     assert {"text", "duration", "pitch"} <= changed
     assert [row["step"] for row in log(more, "held-out")] == [0, 3]  # before and after
+    with pytest.raises(OptionError, match="batch_size=None: it is of the kind of"):
+        train("synthesizer", data, teachers, tmp_path / "x", task={"batch_size": None})
+    train("synthesizer", data, teachers, tmp_path / "x", task={"adversarial_from": None}, loop={"steps": 1})
     with pytest.raises(OptionError, match="parts are symbol"):
         train("synthesizer", data, teachers, tmp_path / "x", loop={"frozen": ("nose",)})
 

@@ -134,8 +134,8 @@ def stores(path: Path) -> list[Path]:
 
 
 def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
-    known = {field.name for field in dataclasses.fields(settings)}
-    unknown = sorted(set(fields) - known)
+    known = {field.name: str(field.type) for field in dataclasses.fields(settings)}
+    unknown = sorted(set(fields) - set(known))
     if unknown:
         raise OptionError(
             ", ".join(unknown), "there is no such setting", f"Choose from {', '.join(sorted(known))}"
@@ -143,7 +143,7 @@ def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
     for name, value in fields.items():
         old = getattr(settings, name)
         kind = (int, float) if isinstance(old, float) else int if old is None else type(old)
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) and not (value is None and "None" in known[name]):
             raise OptionError(f"{name}={value!r}", f"it is of the kind of {old!r}", "Give such a value")
     return dataclasses.replace(settings, **fields)
 

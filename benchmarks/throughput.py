@@ -1,0 +1,144 @@
+"""What a step of training costs, in time and in arithmetic, and whether making its batch keeps up.
+
+    python benchmarks/throughput.py FEATURES [--weights FOLDER] [--preset base] [--steps 8] [--threads 1]
+
+Of each model with its discriminator on: the time to make a batch (one core), the time of a step on the
+device, the floating-point operations of the step (counted by torch, products alone), and their share of what
+the device reaches in one large matrix product in that number format. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from shown import table
+from torch.utils.flop_counter import FlopCounterMode
+
+from voiceswap import checkpoint
+from voiceswap.acoustics import ACOUSTICS
+from voiceswap.training import presets
+from voiceswap.training.ahead import chances
+from voiceswap.training.products import use_bfloat16_products
+from voiceswap.training.run import _task, stores
+
+KINDS = ("speaker-encoder", "phone-recognizer", "vocoder", "synthesizer", "converter")
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def now() -> float:
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def ceiling(dtype: torch.dtype) -> float:
+    """Operations a second of a product of two large matrices, the best of ten."""
+    size = 8192 if DEVICE.type == "cuda" else 1536
+    a, b = (torch.randn(size, size, device=DEVICE, dtype=dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(10):
+        begin = now()
+        torch.mm(a, b)
+        best = max(best, 2 * size**3 / (now() - begin))
+    return best
+
+
+class Trained:
+    """A task with its optimizers, as the loop has them."""
+
+    def __init__(self, kind: str, preset: str, folders: list[Path], weights: Path | None) -> None:
+        chosen = presets.find(kind, preset)
+        settings: Any = chosen.task
+        if hasattr(settings, "adversarial_from"):
+            settings = dataclasses.replace(settings, adversarial_from=0)
+        torch.manual_seed(0)
+        model = checkpoint.MODELS[kind][0](chosen.model)
+        self.task = _task(kind, model, folders, settings, weights)
+        self.parts = [p.to(DEVICE) for p in (self.task.model, self.task.critic) if p is not None]
+        if DEVICE.type == "cpu":
+            for part in vars(self.task).values():
+                if isinstance(part, torch.nn.Module):
+                    use_bfloat16_products(part)
+        self.optimizers = [torch.optim.AdamW(p.parameters(), lr=1e-5, foreach=True) for p in self.parts]
+
+    def batch(self, step: int) -> dict[str, torch.Tensor]:
+        return self.task.batch(chances(0, step, 0)[0])
+
+    def step(self, batch: dict[str, torch.Tensor], number: int) -> None:
+        mixed = torch.autocast("cuda", torch.bfloat16, enabled=DEVICE.type == "cuda")
+        placed = {name: value.to(DEVICE) for name, value in batch.items()}
+        with mixed:
+            losses, seen = self.task.losses(self.task.model, placed, number)
+        torch.stack(list(losses.values())).sum().backward()
+        if self.task.critic is not None and seen is not None:
+            with mixed:
+                judged = self.task.critic_losses(self.task.critic, seen)
+            torch.stack(list(judged.values())).sum().backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def frames_in(batch: dict[str, torch.Tensor]) -> float:
+    """Seconds of speech in a batch."""
+    rows = sum(b.shape[0] * max(b.shape[1:]) for name, b in batch.items() if name in ("mel", "ctc_mel"))
+    return rows / ACOUSTICS.frame_rate
+
+
+def measured(folders: list[Path], preset: str, steps: int, weights: Path | None) -> Iterator[tuple[str, ...]]:
+    native = DEVICE.type == "cuda" or torch.backends.mkldnn.is_available()
+    dtype = torch.bfloat16 if native else torch.float32
+    most = ceiling(dtype)
+    print(f"{DEVICE}, {torch.get_num_threads()} threads: {most / 1e9:.0f} GFLOP/s in {dtype}, "
+          f"{ceiling(torch.float32) / 1e9:.0f} in float32")  # fmt: skip
+    for kind in KINDS:
+        trained = Trained(kind, preset, folders, weights)
+        batches, making = [], []
+        for number in range(steps + 1):
+            begin = time.perf_counter()
+            batches.append(trained.batch(number))
+            making.append(time.perf_counter() - begin)
+        trained.step(batches[0], 1000)  # the first allocates
+        with FlopCounterMode(display=False) as counted:
+            trained.step(batches[0], 1000)
+        taking = []
+        for number, batch in enumerate(batches[1:], 1):
+            begin = now()
+            trained.step(batch, 1000 + number)
+            taking.append(now() - begin)
+        made, took = float(np.median(making[1:])), float(np.median(taking))
+        work = counted.get_total_flops()
+        seconds = float(np.mean([frames_in(batch) for batch in batches]))
+        weighs = sum(p.numel() for p in trained.task.model.parameters() if p.requires_grad) / 1e6
+        yield (
+            *(kind, f"{weighs:.1f}", f"{seconds:.0f}", f"{1e3 * made:.0f}", f"{1e3 * took:.0f}"),
+            *(f"{work / 1e9:.0f}", f"{work / took / 1e9:.0f}", f"{work / took / most:.0%}"),
+            f"{seconds / took:.0f}",
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("features", type=Path)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--preset", default="base")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    heads = (
+        *("model", "million weights", "speech in a batch, s", "batch made, ms", "step, ms"),
+        *("GFLOP a step", "GFLOP/s", "of the ceiling", "speech learnt, s a second"),
+    )
+    print(table(heads, list(measured(stores(given.features), given.preset, given.steps, given.weights))))
+
+
+if __name__ == "__main__":
+    main()
