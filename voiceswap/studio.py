@@ -89,6 +89,11 @@ class Studio:
     def _models(self) -> _Models:
         return _Models(self.weights, self.device)
 
+    @property
+    def weights_hash(self) -> str:
+        """Hash of all the weights together, as in manifests; CheckpointError if some are missing."""
+        return self._models.digest
+
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """Languages of text that the synthesizer has learnt: of ``en``, ``de`` and ``nl``."""
