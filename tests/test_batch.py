@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,7 @@ from voiceswap.errors import (
     OutputError,
     VoiceswapError,
 )
+from voiceswap.provenance import Consent
 from voiceswap.speech import SpeechWriter
 
 Make = Callable[..., list[batch.Outcome]]
@@ -216,6 +218,11 @@ def test_a_row_is_made_once(folder: Path, make: Make, tiny_studio: Studio) -> No
 
     (folder / "a.wav").unlink()
     assert states(make(changed)) == "made kept"
+
+
+def test_half_a_character_stops_no_batch(folder: Path, make: Make) -> None:
+    """JSON may hold one half of a pair that UTF-16 writes a character with."""
+    assert states(make(rows_of(a="Hello \udcff there.", b="\udcff"))) == "made failed"
 
 
 def test_a_format_of_its_own(folder: Path, make: Make) -> None:
@@ -474,13 +481,21 @@ def test_a_worker_is_told_of_other_weights(tiny_weights: Path, tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_killed_worker_loses_nothing_and_makes_nothing_twice(
-    folder: Path, tmp_path: Path, make: Make, tiny_weights: Path, capfd: pytest.CaptureFixture[str]
+    folder: Path,
+    tmp_path: Path,
+    make: Make,
+    tiny_studio: Studio,
+    tiny_weights: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("distributed")
     import psutil
 
+    consent = Consent("Ada", "speak", date.today() + timedelta(days=7))
+    person = replace(tiny_studio.voices["alto-1"], name="Ada", consent=consent, builtin=False)
     sentence = LONG[: LONG.index(".") + 1]
     rows = rows_of(**{f"row-{number}": f"Number {number}. {sentence}" for number in range(5)}, row=LONG)
+    rows[0] = replace(rows[0], voice=person)
     killed: list[str] = []  # names of what the worker was writing
 
     def kill() -> None:

@@ -207,7 +207,8 @@ class Studio:
         if like is not None:
             said = self._imitated(list(said), like, voice, float(pitch))
         made = self._spoken(said, voice, float(speed), float(pitch), int(seed))
-        return self._speech(made, "speak", voice, sha256(text.encode()).hexdigest())
+        source = text.encode(errors="surrogatepass")  # of bytes on the command line, and of JSON
+        return self._speech(made, "speak", voice, sha256(source).hexdigest())
 
     @staticmethod
     def _edged(sentences: Iterator[Sentence]) -> Iterator[tuple[Sentence, Prosody | None]]:
