@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voiceswap import Studio, Voice
+from voiceswap import Studio, Voice, batch
 from voiceswap.errors import ConsentError, FileError, VoiceFileError
 from voiceswap.provenance import Consent
 from voiceswap.provenance.keys import home
@@ -33,6 +33,14 @@ def adapting(studio: Studio, voice: Voice, recording: Path) -> object:
     return adapt(voice, recording, recording.with_suffix(".run"), steps=1, weights=studio.weights)
 
 
+def in_a_batch(studio: Studio, voice: Voice, recording: Path) -> object:
+    rows = [batch.Row(id="a", text="Hi.", voice=voice)]
+    try:
+        return batch.run(rows, recording.with_suffix(".made"), weights=studio.weights, device="cpu")
+    finally:
+        assert not recording.with_suffix(".made").exists()
+
+
 # Each is called, and nothing is drawn from what it returns: a refusal comes before any work.
 USES: dict[str, tuple[str, Use]] = {
     "speak": ("speak", lambda studio, voice, path: studio.speak("Hi.", voice)),
@@ -41,6 +49,7 @@ USES: dict[str, tuple[str, Use]] = {
     "convert": ("convert", lambda studio, voice, path: studio.convert(path, voice)),
     "convert_stream": ("convert", lambda studio, voice, path: studio.convert_stream(path, voice)),
     "stream_convert": ("convert", lambda studio, voice, path: studio.stream_convert(blocks(), voice)),
+    "batch": ("speak", in_a_batch),
     "adapt": ("train", adapting),
 }
 

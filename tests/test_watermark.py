@@ -146,6 +146,15 @@ def blocks(path: Path) -> Iterator[np.ndarray]:
     yield from np.array_split(audio.read(path), 50)
 
 
+def in_a_batch(studio: Studio, path: Path) -> list[Speech]:
+    from voiceswap import Speech, batch
+
+    rows = [batch.Row(id="a", text=LONG, voice="alto-1")]
+    batch.run(rows, path.parent / "made", weights=studio.weights, device="cpu")
+    made_by = studio.speak("Hi.", studio.voices["alto-1"]).provenance  # of the mark, which is the voice's
+    return [Speech(audio.read(path.parent / "made" / "a.wav"), RATE, made_by)]
+
+
 Way = Callable[["Studio", Path], "list[Speech]"]
 WAYS: dict[str, Way] = {
     "speak": lambda studio, path: [studio.speak(LONG, studio.voices["alto-1"])],
@@ -153,6 +162,7 @@ WAYS: dict[str, Way] = {
     "convert": lambda studio, path: [studio.convert(path, studio.voices["alto-1"])],
     "convert_stream": lambda studio, path: list(studio.convert_stream(path, studio.voices["alto-1"])),
     "stream_convert": lambda studio, path: list(studio.stream_convert(blocks(path), studio.voices["alto-1"])),
+    "batch": in_a_batch,
     "resynthesize": lambda studio, path: [studio.resynthesize(path)],
 }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voiceswap import __version__, cli_training
+from voiceswap.cli_batch import speak_batch
 from voiceswap.cli_common import (
     DeviceOption,
     ForceOption,
@@ -24,7 +25,7 @@ from voiceswap.cli_common import (
     bar,
     load_studio,
 )
-from voiceswap.errors import FileError, OptionError, TextError, VoiceswapError
+from voiceswap.errors import FileError, TextError, VoiceswapError
 
 if TYPE_CHECKING:
     from voiceswap.speech import Speech, SpeechWriter
@@ -84,8 +85,19 @@ def speak(
     file: Annotated[
         Path | None, typer.Option(help="Read the text from this file; - is standard input.")
     ] = None,
-    voice: VoiceOption,
-    out: OutOption,
+    batch: Annotated[
+        Path | None,
+        typer.Option(help="Speak each row of a table (columns id, text, …; or .jsonl) to OUT/ID.wav."),
+    ] = None,
+    voice: Annotated[
+        str | None, typer.Option(help="A built-in voice's name, or a file that `enroll` wrote.")
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", help="Audio file: .wav, .flac, .ogg, .opus or .mp3; of a batch, a folder."
+        ),
+    ],
     speed: Annotated[float, typer.Option(help="Tempo, 0.5 to 2; 2 is twice as fast.")] = 1.0,
     pitch: PitchOption = 0.0,
     like: Annotated[
@@ -93,13 +105,40 @@ def speak(
     ] = None,
     language: Annotated[str, typer.Option(help="Of the text: one that the weights speak.")] = "en",
     seed: SeedOption = 0,
+    format: Annotated[str, typer.Option(help="Of a batch's files: wav, flac or mp3.")] = "wav",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that make a batch.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask cluster that makes a batch, such as tcp://host:8786.")
+    ] = None,
     force: ForceOption = False,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
 ) -> None:
-    """Say text of any length in a voice."""
-    if (text is None) == (file is None):
-        raise typer.BadParameter("give either TEXT or --file")
+    """Say text of any length in a voice, or each row of a table."""
+    if [text, file, batch].count(None) != 2:
+        raise typer.BadParameter("give one of TEXT, --file and --batch")
+    if batch is not None:
+        if jobs > 1 and scheduler is not None:
+            raise typer.BadParameter("give either --jobs or --scheduler")
+        speak_batch(
+            batch,
+            out,
+            defaults={
+                "voice": voice,
+                "speed": speed,
+                "pitch": pitch,
+                "language": language,
+                "like": like,
+                "seed": seed,
+            },
+            **{"format": format, "jobs": jobs, "scheduler": scheduler},
+            **{"force": force, "device": device, "weights": weights},
+        )
+        return
+    if (format, jobs, scheduler) != ("wav", 1, None):
+        raise typer.BadParameter("--format, --jobs and --scheduler are for --batch")
+    if voice is None:
+        raise typer.BadParameter("give a voice", param_hint="--voice")
     writer = _writer(out, force)
     said = text if text is not None else _read_text(file)
     studio, speaker = _studio_and_voice(voice, device, weights)
@@ -221,20 +260,14 @@ for _command in (cli_training.prepare, cli_training.shard, cli_training.train, c
 
 
 def _studio_and_voice(name: str, device: str, weights: Path | None) -> tuple[Studio, Voice]:
-    """The studio and the voice `name`; what looks like a path is a file, read before torch is loaded."""
-    from voiceswap.voice import Voice
+    """The studio and the voice `name`; a file is read before torch is loaded."""
+    from functools import cache
 
-    if name.endswith(".voice") or Path(name).name != name:
-        person = Voice.load(name)
-        return load_studio(device, weights), person
-    studio = load_studio(device, weights)
-    if name not in studio.voices:
-        raise OptionError(
-            f"the voice {name!r}",
-            f"built in are {', '.join(studio.voices)}",
-            "Name one of them, or a .voice file",
-        )
-    return studio, studio.voices[name]
+    from voiceswap.batch import find_voice
+
+    studio = cache(lambda: load_studio(device, weights))
+    voice = find_voice(name, studio)
+    return studio(), voice
 
 
 def _read_text(path: Path | None) -> str:

@@ -89,6 +89,11 @@ class Studio:
     def _models(self) -> _Models:
         return _Models(self.weights, self.device)
 
+    @property
+    def weights_hash(self) -> str:
+        """Hash of all the weights together, as in manifests; CheckpointError if some are missing."""
+        return self._models.digest
+
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """Languages of text that the synthesizer has learnt: of ``en``, ``de`` and ``nl``."""
@@ -202,7 +207,8 @@ class Studio:
         if like is not None:
             said = self._imitated(list(said), like, voice, float(pitch))
         made = self._spoken(said, voice, float(speed), float(pitch), int(seed))
-        return self._speech(made, "speak", voice, sha256(text.encode()).hexdigest())
+        source = text.encode(errors="surrogatepass")  # of bytes on the command line, and of JSON
+        return self._speech(made, "speak", voice, sha256(source).hexdigest())
 
     @staticmethod
     def _edged(sentences: Iterator[Sentence]) -> Iterator[tuple[Sentence, Prosody | None]]:
