@@ -231,7 +231,7 @@ def _studio_and_voice(name: str, device: str, weights: Path | None) -> tuple[Stu
     if name not in studio.voices:
         raise OptionError(
             f"the voice {name!r}",
-            f"built in are {', '.join(studio.voices)}",
+            f"built in are {', '.join(studio.voices) or 'none (the weights have no voices.json)'}",
             "Name one of them, or a .voice file",
         )
     return studio, studio.voices[name]

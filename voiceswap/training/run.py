@@ -92,18 +92,24 @@ def stores(path: Path) -> list[Path]:
     return found
 
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list"}
+
+
 def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
-    known = {field.name for field in dataclasses.fields(settings)}
-    unknown = sorted(set(fields) - known)
+    known = {field.name: field for field in dataclasses.fields(settings)}
+    unknown = sorted(set(fields) - set(known))
     if unknown:
         raise OptionError(
             ", ".join(unknown), "there is no such setting", f"Choose from {', '.join(sorted(known))}"
         )
     for name, value in fields.items():
         old = getattr(settings, name)
-        kind = (int, float) if isinstance(old, float) else int if old is None else type(old)
-        if not isinstance(value, kind):
-            raise OptionError(f"{name}={value!r}", f"it is of the kind of {old!r}", "Give such a value")
+        kind = int if old is None else type(old)
+        optional = "None" in str(known[name].type)
+        if isinstance(value, (int, float) if kind is float else kind) or (optional and value is None):
+            continue
+        rule = f"it is {_KINDS.get(kind, kind.__name__)}{' or null' * optional}, here {json.dumps(old)}"
+        raise OptionError(f"{name}={value!r}", rule, "Give such a value, in JSON")
     return dataclasses.replace(settings, **fields)
 
 
