@@ -145,6 +145,37 @@ def test_the_tutorial_leads_to_a_model_that_speaks(
     assert len(done) > 10
 
 
+REPEATABLE = (
+    "convert notes.m4a",
+    "--data my-recordings --out runs/vocoder",
+    "--weights runs ",
+    "--language de",
+    "Привет",
+    "--voice eve.voice",
+)
+"""Parts of commands in troubleshooting.md whose faults need no more than a few files."""
+
+
+def test_messages_are_those_of_the_page(tmp_path, bundled_weights, monkeypatch, capsys):
+    pytest.importorskip("accelerate", reason="needs voiceswap[train]")
+    from voiceswap.provenance import Consent
+    from voiceswap.voice import Voice
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.m4a").write_bytes(bytes(range(1, 200)) * 20)
+    (tmp_path / "my-recordings").mkdir()
+    record = {"name": "Eve Example", "scope": ["speak"], "given": ""}
+    over = Consent.from_dict(record | {"since": "2024-01-01", "until": "2024-12-31"})
+    Voice("Eve Example", np.eye(192)[0], 200.0, 0.2, 13.0, over, "0" * 64).save("eve.voice")
+    console = "\n".join(blocks(ROOT / "docs" / "troubleshooting.md", "console"))
+    shown = dict(re.findall(r"^\$ voiceswap (.+)\n(voiceswap: .+)$", console, re.M))
+    for part in REPEATABLE:
+        line = next(line for line in shown if part in line)
+        assert cli.main(shlex.split(line)) == 2, line
+        said = re.sub(r"on \d{4}-\d\d-\d\d\. Ask", "on 2026-11-26. Ask", capsys.readouterr().err.strip())
+        assert said == shown[line]
+
+
 def test_recipes_of_voices_are_checked(tmp_path, tiny_weights, capsys):
     pytest.importorskip("lhotse", reason="needs voiceswap[train]")
     from voiceswap.training import voices
