@@ -176,6 +176,14 @@ def test_messages_are_those_of_the_page(tmp_path, bundled_weights, monkeypatch, 
         assert said == shown[line]
 
 
+def test_a_converter_fits_its_recognizer(tmp_path, bundled_weights, capsys):
+    pytest.importorskip("accelerate", reason="needs voiceswap[train]")
+    (tmp_path / "index.jsonl").write_text("")
+    given = ["--preset", "tiny", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
+    assert cli.main(["train", "converter", *given]) == 2
+    assert "the recognizer of the weights gives" in capsys.readouterr().err
+
+
 def test_recipes_of_voices_are_checked(tmp_path, tiny_weights, capsys):
     pytest.importorskip("lhotse", reason="needs voiceswap[train]")
     from voiceswap.training import voices

@@ -136,7 +136,14 @@ def _task(kind: str, model: Any, folders: list[Path], settings: Any, teachers: P
         return SpeakerEncoderTask(model, folders, settings)
     if kind == "synthesizer":
         return SynthesizerTask(model, teacher("speaker-encoder"), folders, settings)
-    return ConverterTask(model, teacher("phone-recognizer"), teacher("speaker-encoder"), folders, settings)
+    recognizer = teacher("phone-recognizer")
+    if recognizer.config.content != model.config.content:
+        raise OptionError(
+            f"a converter of content of {model.config.content} channels",
+            f"the recognizer of the weights gives {recognizer.config.content}",
+            "Take the preset that this recognizer has, or another by --weights",
+        )
+    return ConverterTask(model, recognizer, teacher("speaker-encoder"), folders, settings)
 
 
 def align(data: Sequence[Path], *, teachers: Path | None = None, progress: Any = None) -> dict[str, int]:
