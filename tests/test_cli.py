@@ -555,10 +555,13 @@ def test_a_corpus_is_prepared_and_a_model_trained(
     assert out.endswith("run/vocoder.safetensors\n")
     again = ["--steps", "3", "--resume", *settings]
     assert command(*train, *again)[0] == 0
-    assert command(*train, "--steps", "1", "--init", "run/vocoder.safetensors", *settings)[0] == 0
-    refused(command(*train, "--steps", "1", "--set", "bath_size=2"), "bath_size", "batch_size")
-    refused(command(*train, "--steps", "1", "--set", "batch_size=two"), "batch_size")
-    refused(command(*train, "--steps", "1", "--init", "none.safetensors"), "none.safetensors")
+    refused(command(*train, "--steps", "4"), "a run is in it already", "--resume")  # not overwritten
+    fresh = [*train[:-1], "fresh"]
+    refused(command(*fresh, "--steps", "1", "--set", "bath_size=2"), "bath_size", "batch_size")
+    refused(command(*fresh, "--steps", "1", "--set", "batch_size=two"), "batch_size", "a whole number")
+    refused(command(*fresh, "--steps", "1", "--init", "none.safetensors"), "none.safetensors")
+    from_weights = ["--steps", "1", "--init", "run/vocoder.safetensors", "--set", "adversarial_from=null"]
+    assert command(*fresh, *from_weights, *settings)[0] == 0
 
 
 @pytest.mark.parametrize(

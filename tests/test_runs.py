@@ -163,6 +163,17 @@ def test_a_full_disk_ends_no_run_and_breaks_no_state(tmp_path, monkeypatch, caps
     assert state(tmp_path)["step"] == 2
     assert not list(tmp_path.glob("*.partial"))
     room["bytes"] = None
+    write = Path.write_text
+
+    def refuse(path, text, **given):  # not even the record of the run has room
+        write(path, "", **given)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", refuse)
+        with pytest.raises(OutputError, match="Make room, and start again"):
+            train(Drawn(), tmp_path, config=replace(CONFIG, steps=4), resume=True)
+    assert not list(tmp_path.glob("*.partial"))
     task = Drawn()
     train(task, tmp_path, config=replace(CONFIG, steps=4), resume=True)
     assert state(tmp_path)["step"] == 4

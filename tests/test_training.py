@@ -235,6 +235,7 @@ def talks(tmp_path, kathleen):
     folder.mkdir()
     for number in range(12):
         (folder / f"{number:02}.opus").write_bytes(kathleen[number % 3].read_bytes())
+    (folder / "00.txt").write_text("What is said lies beside it.")
     return folder
 
 
@@ -307,7 +308,7 @@ def test_what_is_frozen_stays(data, teachers, tmp_path):
     assert {"decoder", "speaker"} <= kept - changed
     assert {"text", "duration", "pitch"} <= changed
     assert [row["step"] for row in log(more, "held-out")] == [0, 3]  # before and after
-    with pytest.raises(OptionError, match="batch_size=None: it is of the kind of"):
+    with pytest.raises(OptionError, match="batch_size=None: it is a whole number, here"):
         train("synthesizer", data, teachers, tmp_path / "x", task={"batch_size": None})
     train("synthesizer", data, teachers, tmp_path / "x", task={"adversarial_from": None}, loop={"steps": 1})
     with pytest.raises(OptionError, match="parts are symbol"):
@@ -327,7 +328,7 @@ def test_what_cannot_be_trained(data, teachers, tmp_path):
         train("vocoder", data, teachers, tmp_path / "new", resume=True)
     with pytest.raises(CheckpointError, match="no such weights file"):
         train("converter", data, tmp_path, tmp_path / "new")
-    with pytest.raises(DataError, match="no utterance"):  # people without alignments
+    with pytest.raises(DataError, match="none of their recordings"):  # people without alignments
         train("synthesizer", data / "people", teachers, tmp_path / "new")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import typer
 
 from voiceswap.cli_common import DeviceOption, SeedOption, WeightsOption, bars, load_studio
-from voiceswap.errors import MissingExtraError, OptionError
+from voiceswap.errors import MissingExtraError, OptionError, OutputError
 
 
 def prepare(
@@ -140,6 +140,10 @@ def _raw(
         hear=hear,
         progress=bars("recordings"),
     )
+    silent = {str(path.relative_to(folder)) for path in raw.recordings_in(folder)} - {f.path for f in found}
+    for name in sorted(silent):
+        why = "it holds no second of speech, or cannot be read (then report.md says why)"
+        typer.echo(f"skipped {name}: {why}", err=True)
     kept = [f for f in found if not f.faults]
     hours = sum(f.piece.seconds for f in kept) / 3600
     typer.echo(f"{out}: {len(kept)} of {len(found)} pieces kept, {hours:.2f} h; see {out / 'report.md'}")
@@ -187,6 +191,10 @@ def train(
         return
     if not data or out is None:
         raise typer.BadParameter("give --data and --out")
+    if not resume and (out / "last.pt").is_file():
+        raise OutputError(
+            str(out), "a run is in it already", "Go on with it by --resume, or name another folder"
+        )
     fields = dict(_field(setting) for setting in settings or [])
     fields |= {"steps": steps} if steps is not None else {}
     fields |= {"minutes": minutes} if minutes is not None else {}

@@ -28,7 +28,9 @@ def check_output(path: Path, *, force: bool = False) -> None:
         raise OutputError(f"{name} is a device or a pipe", "an output is a file", "Give a file name")
     if path.exists() and not force:
         raise OutputError(
-            f"{name} exists already", "an output is not overwritten unasked", "Use another name, or force"
+            f"{name} exists already",
+            "an output is not overwritten unasked",
+            "Use another name, or --force (force=True)",
         )
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OutputError(

@@ -127,7 +127,7 @@ def find_voice(name: str, studio: Callable[[], Studio]) -> Voice:
     if name not in known:
         raise OptionError(
             f"the voice {name!r}",
-            f"built in are {', '.join(known)}",
+            f"built in are {', '.join(known) or 'none (the weights have no voices.json)'}",
             "Name one of them, or a .voice file",
         )
     return known[name]

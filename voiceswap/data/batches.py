@@ -48,7 +48,9 @@ class Pool:
     def __init__(self, utterances: Sequence[Utterance], weights: dict[str, float] | None = None) -> None:
         if not utterances:
             raise DataError(
-                "the data", "no utterance in it fits this model", "prepare a corpus with what it needs"
+                "the feature folders",
+                "none of their recordings fits this model",
+                "Synthesizer and phone recognizer need texts and `prepare --align`; see docs/training.md",
             )
         self.utterances = list(utterances)
         sources: dict[str, list[int]] = {}

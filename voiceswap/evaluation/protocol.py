@@ -87,8 +87,12 @@ def read_manifest(corpus: Path, *, split: str = "dev-unseen") -> list[Recording]
         ]
     except (OSError, KeyError, TypeError, ValueError) as error:
         columns = "id, path, speaker, gender, split, seconds, text_origin and text"
+        why = error.strerror if isinstance(error, OSError) else error
+        why = f"it has no column {error}" if isinstance(error, KeyError) else why
         raise DataError(
-            f"{path}: {error!r}", f"a corpus has a manifest.tsv with {columns}", "See docs/evaluation.md"
+            f"{path} ({why})",
+            f"a corpus has a manifest.tsv with {columns}",
+            "docs/tutorial.md makes one of a feature folder",
         ) from error
     if not found:
         raise DataError(

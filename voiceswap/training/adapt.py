@@ -11,6 +11,7 @@ import numpy as np
 from voiceswap import audio, checkpoint
 from voiceswap.errors import ConsentError, DataError
 from voiceswap.training.loop import TrainingConfig, train
+from voiceswap.training.raw import recordings_in
 from voiceswap.training.tasks.adapter import AdapterTask, AdapterTraining
 from voiceswap.voice import Adapter, Voice
 
@@ -68,7 +69,7 @@ def _speech(recordings: Path | Sequence[Path]) -> list[np.ndarray]:
     The pauses tell `recording_quality`, so that the adapter does not learn the room.
     """
     if isinstance(recordings, Path) and recordings.is_dir():
-        paths = sorted(p for p in recordings.rglob("*") if p.is_file() and not p.name.startswith("."))
+        paths = recordings_in(recordings)  # texts may lie beside them
     else:
         paths = [recordings] if isinstance(recordings, Path) else list(recordings)
     pieces, seconds = [], 0.0

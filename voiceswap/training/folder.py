@@ -17,6 +17,7 @@ import json
 import os
 import pickle
 import platform
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ import torch
 from torch import Tensor
 
 import voiceswap
-from voiceswap.errors import CheckpointError, OptionError
+from voiceswap.errors import CheckpointError, OptionError, OutputError
 
 KEPT = 3
 """States that are kept, the newest included."""
@@ -109,8 +110,10 @@ class RunFolder:
         try:
             torch.save(state, partial)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as either
+            free = shutil.disk_usage(self.path).free / 1e6  # before the part that was written is taken away
             partial.unlink(missing_ok=True)
-            print(f"{self.states[0]} could not be written ({str(error).splitlines()[0]:.200})", flush=True)
+            why = f"{str(error).splitlines()[0]:.200}; {free:.1f} MB are left on this disk"
+            print(f"{self.states[0]} could not be written ({why})", flush=True)
             return False
         for newer, older in reversed(list(zip(self.states, self.states[1:], strict=False))):
             if newer.is_file():
@@ -126,10 +129,17 @@ class RunFolder:
             self._replace(path, "".join(f"{line}\n" for line in kept))
 
     def _replace(self, path: Path, text: str) -> None:
-        if self.active:
-            partial = path.with_name(f"{path.name}.partial")
+        if not self.active:
+            return
+        partial = path.with_name(f"{path.name}.partial")
+        try:
             partial.write_text(text, encoding="utf-8")
             os.replace(partial, path)
+        except OSError as error:  # before the first step: nothing is lost
+            partial.unlink(missing_ok=True)
+            raise OutputError(
+                str(path), f"it cannot be written ({error.strerror})", "Make room, and start again"
+            ) from None
 
 
 def _lines(path: Path) -> list[str]:

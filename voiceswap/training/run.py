@@ -133,8 +133,11 @@ def stores(path: Path) -> list[Path]:
     return found
 
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list"}
+
+
 def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
-    known = {field.name: str(field.type) for field in dataclasses.fields(settings)}
+    known = {field.name: field for field in dataclasses.fields(settings)}
     unknown = sorted(set(fields) - set(known))
     if unknown:
         raise OptionError(
@@ -142,9 +145,12 @@ def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
         )
     for name, value in fields.items():
         old = getattr(settings, name)
-        kind = (int, float) if isinstance(old, float) else int if old is None else type(old)
-        if not isinstance(value, kind) and not (value is None and "None" in known[name]):
-            raise OptionError(f"{name}={value!r}", f"it is of the kind of {old!r}", "Give such a value")
+        kind = int if old is None else type(old)
+        optional = "None" in str(known[name].type)
+        if isinstance(value, (int, float) if kind is float else kind) or (optional and value is None):
+            continue
+        rule = f"it is {_KINDS.get(kind, kind.__name__)}{' or null' * optional}, here {json.dumps(old)}"
+        raise OptionError(f"{name}={value!r}", rule, "Give such a value, in JSON")
     return dataclasses.replace(settings, **fields)
 
 
@@ -171,7 +177,14 @@ def _task(kind: str, model: Any, folders: Sequence[Any], settings: Any, teachers
         return SpeakerEncoderTask(model, folders, settings)
     if kind == "synthesizer":
         return SynthesizerTask(model, teacher("speaker-encoder"), folders, settings)
-    return ConverterTask(model, teacher("phone-recognizer"), teacher("speaker-encoder"), folders, settings)
+    recognizer = teacher("phone-recognizer")
+    if recognizer.config.content != model.config.content:
+        raise OptionError(
+            f"a converter of content of {model.config.content} channels",
+            f"the recognizer of the weights gives {recognizer.config.content}",
+            "Take the preset that this recognizer has, or another by --weights",
+        )
+    return ConverterTask(model, recognizer, teacher("speaker-encoder"), folders, settings)
 
 
 def align(data: Sequence[Path], *, teachers: Path | None = None, progress: Any = None) -> dict[str, int]:
