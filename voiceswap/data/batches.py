@@ -102,12 +102,6 @@ def weighs(item: Item, weights: Sequence[tuple[str, float]]) -> bool:
     return not shares or shares.get(item.source, shares.get("*", 0.0)) > 0
 
 
-def together(utterances: Sequence[Utterance], others: Sequence[Utterance]) -> list[Utterance]:
-    """`utterances` and those of `others` that are not among them."""
-    known = {(u.store.folder, u.item.id) for u in utterances}
-    return [*utterances, *(u for u in others if (u.store.folder, u.item.id) not in known)]
-
-
 def crop(utterance: Utterance, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
     """A random stretch: mel [frames, M], f0 [frames] and its first frame; short ones are repeated."""
     mel, f0 = utterance.mel(), utterance.f0()

@@ -45,8 +45,9 @@ def write_shards(
 ) -> dict[str, int]:
     """Write the utterances of feature folders as shards of `size` into `out`; return how many each holds.
 
-    Stopped half-way, the same call goes on. `dev-unseen` people are left out. Raises DataError where `out`
-    holds shards of something else.
+    Stopped half-way, the same call goes on. `dev-unseen` people are left out. An utterance is called
+    FOLDER/ID. Raises DataError for two of one name, and where `out` holds shards of something else, of
+    another alignment too.
     """
     found = load_utterances(folders)
     people: dict[str, list[Utterance]] = {}
@@ -60,7 +61,15 @@ def write_shards(
         for part, utterances in parts.items()
         for start in range(0, len(utterances), size)
     }
-    rows = [[name, [u.item.id for u in utterances]] for name, utterances in shards.items()]
+    rows = [[name, [_row(u) for u in utterances]] for name, utterances in shards.items()]
+    ids = [row["id"] for _, some in rows for row in some]
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise DataError(
+            f"{twice!r} in {', '.join(map(str, folders))}",
+            "an utterance has a name of its own",
+            "Rename one of the feature folders",
+        )
     plan = {"sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest()}
     out.mkdir(parents=True, exist_ok=True)
     if (out / PLAN).is_file() and json.loads((out / PLAN).read_text()) != plan:
@@ -76,6 +85,8 @@ def write_shards(
 
 def _write(path: Path, utterances: Sequence[Utterance]) -> None:
     partial = path.with_name(f"{path.name}.partial")
+    for derived in path.parent.glob(f"{path.stem}.vectors-*.npy"):
+        derived.unlink()  # of what was there before
     with tarfile.open(partial, "w") as tar:
         for number, utterance in enumerate(utterances):
             for suffix, content in _files(utterance):
@@ -85,12 +96,17 @@ def _write(path: Path, utterances: Sequence[Utterance]) -> None:
     os.replace(partial, path)
 
 
+def _row(utterance: Utterance) -> dict[str, Any]:
+    """The item as in its feature folder, but for its name; by its frame_offset an utterance is held out."""
+    folder = utterance.store.folder.resolve().name
+    return {**asdict(utterance.item), "id": f"{folder}/{utterance.item.id}", "sample_offset": 0}
+
+
 def _files(utterance: Utterance) -> Iterator[tuple[str, bytes]]:
     import soundfile
 
     item, store = utterance.item, utterance.store
-    row = {**asdict(item), "sample_offset": 0}  # frame_offset stays: by it an utterance is held out
-    yield "json", json.dumps(row, ensure_ascii=False).encode()
+    yield "json", json.dumps(_row(utterance), ensure_ascii=False).encode()
     for name, array in (("mel", store.mel(item)), ("f0", store.f0(item))):
         content = io.BytesIO()
         np.save(content, np.asarray(array))
@@ -102,34 +118,37 @@ def _files(utterance: Utterance) -> Iterator[tuple[str, bytes]]:
 
 
 class ShardStore(FeatureStore):
-    """One shard in memory, as a feature folder is read. DataError for a tar that is no whole shard."""
+    """One shard in memory, read as a feature folder is; DataError for a tar without all `count` of it."""
 
-    def __init__(self, path: Path) -> None:
-        import soundfile
-
+    def __init__(self, path: Path, count: int) -> None:
         self.folder = path.with_suffix("")  # no folder, but what its caches are named after
         self.forced = frozenset()
         rows: dict[str, Item] = {}
-        arrays: dict[tuple[str, str], np.ndarray] = {}
+        files: dict[tuple[str, str], bytes] = {}
         try:
             with tarfile.open(path) as tar:
                 for entry in tar:
                     number, _, suffix = entry.name.partition(".")
                     handle = tar.extractfile(entry)
-                    content = io.BytesIO(handle.read() if handle else b"")
+                    content = handle.read() if handle else b""
                     if suffix == "json":
-                        rows[number] = Item(**json.load(content))
-                    elif suffix == "flac":
-                        arrays[number, "audio"] = soundfile.read(content, dtype="int16")[0]
+                        rows[number] = Item(**json.loads(content))
                     else:
-                        array = np.load(content, allow_pickle=False)
-                        arrays[number, suffix.removesuffix(".npy")] = array
-            self._arrays = {(rows[number].id, name): array for (number, name), array in arrays.items()}
-        except (OSError, tarfile.TarError, ValueError, TypeError, KeyError, RuntimeError) as error:
-            raise DataError(
-                f"{path}: {error!r:.200}", "it is no whole shard", "Write it again with `voiceswap shard`"
-            ) from error
-        self.raw_items = self.items = list(rows.values())
+                        files[number, suffix] = content
+            self.raw_items = self.items = list(rows.values())
+            self._arrays = {
+                (item.id, name): np.load(io.BytesIO(files[number, f"{name}.npy"]), allow_pickle=False)
+                for number, item in rows.items()
+                for name in ("mel", "f0")
+            }
+        except (OSError, EOFError, tarfile.TarError, ValueError, TypeError, KeyError) as error:
+            raise _not_whole(path, repr(error)) from error
+        if len(rows) != count:
+            raise _not_whole(path, f"{len(rows)} utterances of {count}")
+        # Decoded when asked for: the acoustic models never do.
+        self._audio_files = {
+            rows[n].id: content for (n, suffix), content in files.items() if suffix == "flac"
+        }
 
     def beside(self, name: str) -> Path:
         """Where what is derived from the shard may be kept."""
@@ -145,4 +164,14 @@ class ShardStore(FeatureStore):
 
     def audio(self, item: Item) -> np.ndarray:
         """Samples int16 [N] at 24 kHz; empty where the store was made without audio."""
-        return self._arrays.get((item.id, "audio"), np.zeros(0, np.int16))
+        import soundfile
+
+        if item.id not in self._audio_files:
+            return np.zeros(0, np.int16)
+        return soundfile.read(io.BytesIO(self._audio_files[item.id]), dtype="int16")[0]
+
+
+def _not_whole(path: Path, why: str) -> DataError:
+    return DataError(
+        f"{path} ({why:.200})", "it is no whole shard", "Remove it and run `voiceswap shard` again"
+    )

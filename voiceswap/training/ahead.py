@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from voiceswap.errors import VoiceswapError
+
 if TYPE_CHECKING:
     from voiceswap.training.loop import Batch, Task
 
@@ -26,19 +28,20 @@ def chances(seed: int, step: int, process: int) -> tuple[np.random.Generator, in
     return rng, int(rng.integers(2**31))
 
 
-def workers_for(device: torch.device, processes: int) -> int:
+def workers_for(device: torch.device) -> int:
     """How many processes make batches for one on `device`: none beside a CPU, which they would only share."""
-    if device.type == "cpu" or "fork" not in multiprocessing.get_all_start_methods():
+    if device.type != "cuda" or "fork" not in multiprocessing.get_all_start_methods():
         return 0
-    return max(0, min(_MOST, (os.cpu_count() or 1) // processes - 1))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(0, min(_MOST, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
 
 
 def batches(
     task: Task, *, seed: int, first: int, process: int, workers: int
-) -> Iterator[tuple[Batch, Place | None]]:
+) -> Iterator[tuple[Batch | VoiceswapError, Place | None]]:
     """The batches of `process` from step `first` on, each with the place of the task's stream after it.
 
-    Shards are read by one worker at most, in their order.
+    Shards are read by one worker at most, in their order. What goes wrong comes in the place of a batch.
     """
     ahead = _Ahead(task, seed, first, process)
     if not workers:
@@ -52,20 +55,29 @@ def batches(
             num_workers=workers,
             multiprocessing_context="fork",
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_apart,
         )
     )
+
+
+def _apart(_: int) -> None:
+    """Out of the group of processes that a signal to stop is sent to: who trains ends them itself."""
+    os.setpgrp()
 
 
 class _Ahead(IterableDataset):  # type: ignore[type-arg]
     def __init__(self, task: Task, seed: int, first: int, process: int) -> None:
         self.task, self.seed, self.first, self.process = task, seed, first, process
 
-    def __iter__(self) -> Iterator[tuple[Batch, Place | None]]:
+    def __iter__(self) -> Iterator[tuple[Batch | VoiceswapError, Place | None]]:
         worker = get_worker_info()
         number, of = (worker.id, worker.num_workers) if worker else (0, 1)
         stream = self.task.stream
-        for step in itertools.count(self.first + number, of):
-            if stream is not None:
-                stream.advance(self.task.feed)
-            batch = self.task.batch(chances(self.seed, step, self.process)[0])
-            yield batch, None if stream is None else stream.state()
+        try:
+            for step in itertools.count(self.first + number, of):
+                if stream is not None:
+                    stream.advance(self.task.feed)
+                batch = self.task.batch(chances(self.seed, step, self.process)[0])
+                yield batch, None if stream is None else stream.state()
+        except VoiceswapError as error:  # raised in a worker, it would come out as another
+            yield error, None

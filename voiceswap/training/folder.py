@@ -191,8 +191,10 @@ class Log:
         self, step: int, seconds: float, *, speed: float, left: float, mean: Callable[[Tensor], Tensor]
     ) -> None:
         """Means since the last row, of all processes by what `mean` makes of each one's."""
-        everywhere = mean(torch.tensor([value / self.count for value in self.sums.values()]))
-        means = dict(zip(self.sums, everywhere.tolist(), strict=True))
+        names = sorted(self.sums)  # in whatever order this process came upon them
+        everywhere = mean(torch.tensor([self.sums[name] / self.count for name in names]))
+        of_all = dict(zip(names, everywhere.tolist(), strict=True))
+        means = {name: of_all[name] for name in self.sums}
         self.sums, self.count = {}, 0
         self._write("train", step, seconds, means)
         if self.active:

@@ -1,7 +1,8 @@
 """The one training loop, on HF Accelerate: read it from top to bottom.
 
-A `Task` owns a model and knows its batches and losses. A batch is a function of (seed, step, process), so a
-resumed run sees the batches that the uninterrupted one would have seen and reaches the same losses.
+A `Task` owns a model and knows its batches and losses. A batch is a function of (seed, step, process), or of
+the place in a stream of shards, so a resumed run sees the batches that the uninterrupted one would have seen
+and reaches the same losses.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from torch import Tensor, nn
 
 from voiceswap import checkpoint
 from voiceswap.data.batches import Pool, Utterance
-from voiceswap.errors import OptionError, OutputError
+from voiceswap.errors import OptionError, OutputError, VoiceswapError
 from voiceswap.training.ahead import Place, batches, chances, workers_for
 from voiceswap.training.folder import Log, RunFolder
 from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.stream import Stream
-from voiceswap.training.trouble import HOPELESS, anywhere, asked_to_stop, hopeless, too_large, written
+from voiceswap.training.trouble import HOPELESS, agreed, asked_to_stop, hopeless, too_large, written
 
 Batch = dict[str, Tensor]
 
@@ -170,12 +171,25 @@ def _weight(accelerator: Any, task: Task, batch: Batch) -> float:
     return float(rows / accelerator.reduce(rows, "mean"))
 
 
-def _average_gradients(accelerator: Any, model: nn.Module) -> None:
-    """Give every process the mean gradient: DDP does not where a task calls parts of the model directly."""
+def _spread(accelerator: Any, module: nn.Module) -> nn.Module:
+    """`module` on the device, with the same weights in every process.
+
+    Not DistributedDataParallel: tasks call parts of models, and not all of them in every step.
+    """
+    module = accelerator.prepare_model(module, evaluation_mode=True)
     if accelerator.num_processes > 1:
-        for parameter in model.parameters():
-            if parameter.grad is not None:
-                parameter.grad = accelerator.reduce(parameter.grad, "mean")
+        for tensor in module.state_dict().values():
+            torch.distributed.broadcast(tensor, 0)
+    return module
+
+
+def _average_gradients(accelerator: Any, module: nn.Module) -> None:
+    """Give every process the mean gradient."""
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    if accelerator.num_processes > 1 and gradients:
+        together = accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
+        for gradient, mean in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
 
 def train(
@@ -208,32 +222,35 @@ def train(
         _part(task.model, name).requires_grad_(False)
     folder = RunFolder(out, active=accelerator.is_main_process)
     average = _Average(task.model.to(accelerator.device), config.ema)
-    model, optimizer = accelerator.prepare(task.model, _optimizer(task.model, config.learning_rate, config))
+    model = _spread(accelerator, task.model)
+    optimizer = accelerator.prepare(_optimizer(task.model, config.learning_rate, config))
     critic = critic_optimizer = None
     if task.critic is not None:
-        critic, critic_optimizer = accelerator.prepare(
-            task.critic, _optimizer(task.critic, config.critic_rate, config)
-        )
+        critic = _spread(accelerator, task.critic)
+        critic_optimizer = accelerator.prepare(_optimizer(task.critic, config.critic_rate, config))
     step, seconds, best = 0, 0.0, math.inf
     place: Place | None = None
 
     def restore(state: dict[str, Any]) -> None:
         nonlocal step, seconds, best, place
-        accelerator.unwrap_model(model).load_state_dict(state["model"])
+        task.model.load_state_dict(state["model"])
         average.model.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         if critic is not None and critic_optimizer is not None and "critic" in state:
-            accelerator.unwrap_model(critic).load_state_dict(state["critic"])
+            task.critic.load_state_dict(state["critic"])
             critic_optimizer.load_state_dict(state["critic_optimizer"])
         task.restore(state.get("task", {}))
-        if task.stream is not None:
-            task.stream.restore(state["stream"])
+        if task.stream is not None and "stream" in state:
             place = state["stream"]
+            task.stream.restore(place)
         step, seconds, best = state["step"], state["seconds"], state.get("best", math.inf)
 
     if resume:
         folder.load(restore)
-    notes = folder.record(record or {}, notes or {}, resume=resume, changed=changed)
+    record = dict(record or {})
+    if task.stream is not None:  # cuts its batches for so many
+        record["processes"] = accelerator.num_processes
+    notes = folder.record(record, notes or {}, resume=resume, changed=changed)
     if resume:  # only now: a run that is refused keeps its log
         folder.cut_log(step)
 
@@ -257,7 +274,7 @@ def train(
         if not accelerator.is_main_process:
             return True
         state = {
-            "model": accelerator.unwrap_model(model).state_dict(),
+            "model": task.model.state_dict(),
             "average": average.model.state_dict(),
             "optimizer": optimizer.state_dict(),
             "task": task.state(),
@@ -269,7 +286,7 @@ def train(
             state["stream"] = place
         if critic is not None and critic_optimizer is not None:
             state |= {
-                "critic": accelerator.unwrap_model(critic).state_dict(),
+                "critic": task.critic.state_dict(),
                 "critic_optimizer": critic_optimizer.state_dict(),
             }
         return folder.save(state) and written(export, out)
@@ -282,8 +299,11 @@ def train(
             written(export, out / "best")
         return log.report(step, seconds, report.metrics, report.pictures, report.audio)
 
+    def everywhere(values: Tensor) -> Tensor:
+        mean: Tensor = accelerator.reduce(values.to(accelerator.device), "mean")
+        return mean
+
     metrics: dict[str, float] = {}
-    workers = workers_for(accelerator.device, accelerator.num_processes)
     before, first = seconds, step
     infinite = 0
     with asked_to_stop() as signals:
@@ -292,17 +312,20 @@ def train(
             seed=config.seed,
             first=step,
             process=accelerator.process_index,
-            workers=workers if config.workers is None else config.workers,
+            workers=workers_for(accelerator.device) if config.workers is None else config.workers,
         )
         if compared and step == 0 and accelerator.is_main_process:
             metrics = validate()
-        started = saved = validated = time.monotonic()
+        started = time.monotonic()
+        saved = validated = seconds  # by the main process' clock, as all that depends on time
         while seconds < 60 * config.minutes if config.minutes else step < config.steps:
             torch.manual_seed(chances(config.seed, step, accelerator.process_index)[1])
             share = _rate(config, step, seconds)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * share
             made, following = next(coming)
+            if isinstance(made, VoiceswapError):
+                raise made
             batch = {n: value.to(accelerator.device, non_blocking=True) for n, value in made.items()}
             try:
                 with accelerator.autocast():
@@ -319,7 +342,7 @@ def train(
             infinite = 0 if torch.isfinite(norm) else infinite + 1
             if not infinite:  # one bad batch must not end a night's run
                 optimizer.step()
-                average.update(accelerator.unwrap_model(model), step)
+                average.update(task.model, step)
             elif infinite == HOPELESS:
                 raise hopeless(losses, step)
 
@@ -328,33 +351,33 @@ def train(
                     group["lr"] = config.critic_rate * share
                 with accelerator.autocast():
                     critic_losses = task.critic_losses(critic, seen)
+                critic_losses = {name: value * weight for name, value in critic_losses.items()}
                 critic_optimizer.zero_grad()
                 accelerator.backward(torch.stack(list(critic_losses.values())).sum())
+                _average_gradients(accelerator, critic)
                 if torch.isfinite(accelerator.clip_grad_norm_(critic.parameters(), config.clip)):
                     critic_optimizer.step()
                 losses |= critic_losses
 
             step, place = step + 1, following
-            seconds = before + time.monotonic() - started
+            stop, seconds = agreed(accelerator, bool(signals), before + time.monotonic() - started)
             log.add(losses, norm)
             if step % config.log_every == 0:
                 speed = (step - first) / (seconds - before)
                 left = max(
                     0.0, 60 * config.minutes - seconds if config.minutes else (config.steps - step) / speed
                 )
-                log.losses(
-                    step, seconds, speed=speed, left=left, mean=lambda x: accelerator.reduce(x, "mean")
-                )
-            if anywhere(accelerator, bool(signals)):
+                log.losses(step, seconds, speed=speed, left=left, mean=everywhere)
+            if stop:
                 save()
                 print(f"stopped at step {step}; go on with --resume", flush=True)
                 raise SystemExit(128 + (signals or [signal.SIGTERM])[0])
-            if time.monotonic() - validated > 60 * config.validate_minutes:
-                metrics = validate()
-                validated = time.monotonic()
-            if time.monotonic() - saved > 60 * config.save_minutes:
+            if seconds - validated > 60 * config.validate_minutes:
+                metrics = validate() if accelerator.is_main_process else {}
+                validated = seconds
+            if seconds - saved > 60 * config.save_minutes:
                 save()
-                saved = time.monotonic()
+                saved = seconds
     if accelerator.is_main_process:
         metrics = validate()
     if not save():

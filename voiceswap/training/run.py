@@ -60,9 +60,7 @@ def run(
         stream = _stream(kind, folders, config)
     else:
         folders = [folder for path in data for folder in stores(Path(path))]
-    there = folders if stream is None else [*stream.held, *stream.stores()]
-    built = _task(kind, model, there, settings, teachers)
-    built.stream = stream
+    built = _task(kind, model, folders, settings, teachers, stream)
     notes: dict[str, Any] = {"data": sorted({store.name for store in folders}), "preset": preset}
     if kind == "synthesizer":
         notes["languages"] = list(settings.languages)
@@ -71,7 +69,11 @@ def run(
     record = {
         **{"kind": kind, "preset": preset, "model": dataclasses.asdict(model.config)},
         "task": dataclasses.asdict(settings),
-        "loop": {n: value for n, value in dataclasses.asdict(config).items() if n not in _NOT_RECORDED},
+        "loop": {
+            name: value
+            for name, value in dataclasses.asdict(config).items()
+            if name not in _NOT_RECORDED and (name != "window" or stream) and (name != "frozen" or value)
+        },
         "data": {str(store): fingerprint(store) for store in folders},
     }
     return train(
@@ -97,7 +99,7 @@ def _stream(kind: str, folders: list[Path], config: TrainingConfig) -> Stream:
     """The shards of the one folder in `folders`."""
     if kind not in _STREAMED:
         raise OptionError(
-            f"the {kind} from shards",
+            f"training of the {kind} from shards",
             "it has to know all of its people or texts at once; these do not: " + ", ".join(_STREAMED),
             "Train it on feature folders: a part of a large corpus will do",
         )
@@ -154,7 +156,15 @@ def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
     return dataclasses.replace(settings, **fields)
 
 
-def _task(kind: str, model: Any, folders: Sequence[Any], settings: Any, teachers: Path | None) -> Task:
+def _task(
+    kind: str,
+    model: Any,
+    folders: Sequence[Path],
+    settings: Any,
+    teachers: Path | None,
+    stream: Stream | None = None,
+) -> Task:
+    """The task of a model's kind on feature folders, or on those of a `stream`'s shards that are held out."""
     from voiceswap.training.imitation import Imitation
     from voiceswap.training.tasks.converter import ConverterTask
     from voiceswap.training.tasks.detector import DetectorTask
@@ -167,16 +177,17 @@ def _task(kind: str, model: Any, folders: Sequence[Any], settings: Any, teachers
         folder = teachers or Path(checkpoint.__file__).parent / "weights"
         return checkpoint.load(folder / f"{name}.safetensors", name)
 
+    there: Sequence[Path | FeatureStore] = folders if stream is None else stream.held or stream.stores()
     if kind == "detector":
         return DetectorTask(model, folders, settings)
     if kind == "vocoder":
-        return VocoderTask(model, folders, settings, lambda found: Imitation(teacher, found))
+        return VocoderTask(model, there, settings, lambda found: Imitation(teacher, found), stream)
     if kind == "phone-recognizer":
         return PhoneRecognizerTask(model, folders, settings)
     if kind == "speaker-encoder":
         return SpeakerEncoderTask(model, folders, settings)
     if kind == "synthesizer":
-        return SynthesizerTask(model, teacher("speaker-encoder"), folders, settings)
+        return SynthesizerTask(model, teacher("speaker-encoder"), there, settings, stream)
     recognizer = teacher("phone-recognizer")
     if recognizer.config.content != model.config.content:
         raise OptionError(
@@ -184,7 +195,7 @@ def _task(kind: str, model: Any, folders: Sequence[Any], settings: Any, teachers
             f"the recognizer of the weights gives {recognizer.config.content}",
             "Take the preset that this recognizer has, or another by --weights",
         )
-    return ConverterTask(model, recognizer, teacher("speaker-encoder"), folders, settings)
+    return ConverterTask(model, recognizer, teacher("speaker-encoder"), there, settings, stream)
 
 
 def align(data: Sequence[Path], *, teachers: Path | None = None, progress: Any = None) -> dict[str, int]:

@@ -20,11 +20,12 @@ def store_vectors(encoder: SpeakerEncoder, store: FeatureStore, *, frames: int =
     """Unit vectors [items, S] of every utterance of a store, cached beside it under the encoder's hash."""
     path = store.beside(f"vectors-{str(encoder.weights_hash)[:12]}.npy")
     done = np.load(path) if path.is_file() else np.zeros((0, encoder.config.vector), np.float32)
+    device = next(encoder.parameters()).device
     if len(done) < len(store.items):
         new = []
         for item in store.items[len(done) :]:
             mel = torch.from_numpy(store.mel(item)[:frames].astype(np.float32)).T[None]
-            new.append(encoder(mel)[0].numpy())
+            new.append(encoder(mel.to(device))[0].cpu().numpy())
         done = np.concatenate([done, np.stack(new)])
         partial = path.with_name(f"{path.stem}-{os.getpid()}.npy")  # other processes may read the old one
         np.save(partial, done)

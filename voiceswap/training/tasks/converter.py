@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from voiceswap.data.batches import Pool, Utterance, crop, load_utterances, together, weighs
+from voiceswap.data.batches import Pool, Utterance, crop, load_utterances, weighs
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import perturb, warp_formants
 from voiceswap.models.converter import Converter, loudness_of
@@ -22,6 +22,7 @@ from voiceswap.nn.discriminators import MelDiscriminator, judge_mels
 from voiceswap.nn.listener import Listener, hide, overhear
 from voiceswap.training.loop import Batch, Report, Task
 from voiceswap.training.speakers import SpeakerTable
+from voiceswap.training.stream import Stream
 from voiceswap.training.tasks.synthesizer import (
     band_weights,
     disguised,
@@ -78,6 +79,7 @@ class ConverterTask(Task):
         encoder: SpeakerEncoder,
         folders: Sequence[Path | FeatureStore],
         config: ConverterTraining,
+        stream: Stream | None = None,
     ) -> None:
         self.model = model
         self.recognizer = recognizer.requires_grad_(False)
@@ -87,7 +89,10 @@ class ConverterTask(Task):
         held = [u for u in found if u.held_out] or found
         rng = np.random.default_rng(0)
         self.held = [held[i] for i in rng.permutation(len(held))[:40]]
-        self.feed(found, lambda utterances: Pool(utterances, dict(config.weights) or None))
+        self.stream = stream
+        if stream is None:
+            self.feed(found, lambda utterances: Pool(utterances, dict(config.weights) or None))
+        self.held_table = SpeakerTable(encoder, self.held) if stream else self.table
         vector = encoder.config.vector
         judge = MelDiscriminator(vector) if config.adversarial_from is not None else None
         self.critic = _Critics(judge, Listener(model.config.bottleneck, vector))
@@ -96,14 +101,20 @@ class ConverterTask(Task):
         """All whose source counts."""
         found = [u for u in utterances if weighs(u.item, self.config.weights)]
         self.pool = pool([u for u in found if not u.held_out])
-        self.table = SpeakerTable(self.encoder, together(found, self.held))
+        if found:  # of a window nothing may fit
+            self.table = SpeakerTable(self.encoder, found)
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """See `collate`."""
-        return self.collate(self.pool.rows(rng, self.config.batch_size), perturbed=True)
+        return self.collate(self.pool.rows(rng, self.config.batch_size), self.table, perturbed=True)
 
-    def collate(self, rows: Sequence[tuple[Utterance, np.random.Generator]], *, perturbed: bool) -> Batch:
-        """heard, outlined, mel [B, M, T]; f0 [B, T]; speaker [B, S]; quality, frames [B]; bands [B, M, 1]."""
+    def collate(
+        self, rows: Sequence[tuple[Utterance, np.random.Generator]], table: SpeakerTable, *, perturbed: bool
+    ) -> Batch:
+        """heard, outlined, mel [B, M, T]; f0 [B, T]; speaker [B, S]; quality, frames [B]; bands [B, M, 1].
+
+        `table` knows the speakers of `rows`.
+        """
         mels, heard, outlined, pitches, quality, vectors = [], [], [], [], [], []
         for utterance, rng in rows:
             whole = torch.from_numpy(utterance.mel()).T
@@ -112,7 +123,7 @@ class ConverterTask(Task):
             mel, f0, vector = disguised(self, utterance, mel, f0, rng if perturbed else None)
             if vector is None:
                 astray = self.config.astray if perturbed else 0.0
-                vector = self.table.vector(utterance, rng, astray=astray)
+                vector = table.vector(utterance, rng, astray=astray)
             vectors.append(vector)
             mels.append(mel)
             pitches.append(f0)
@@ -141,7 +152,8 @@ class ConverterTask(Task):
         mel = model(*inputs, batch["speaker"], batch["quality"]).float()
         weight = batch["bands"].expand_as(mel)
         losses = {"mel": ((mel - batch["mel"]).abs() * weight).sum() / weight.sum()}
-        swapped = int(self.config.swapped * len(mel))
+        # At least one: a term that only some processes have would leave them with different ones to average.
+        swapped = max(1, int(self.config.swapped * len(mel))) if self.config.swapped else 0
         crossed = None
         if swapped and self.config.consistency and step >= 0:
             other, bands = (batch[name].roll(1, 0)[:swapped] for name in ("speaker", "bands"))
@@ -191,10 +203,12 @@ class ConverterTask(Task):
         device = next(model.parameters()).device
         values = []
         for start in range(0, len(self.held), 20):
-            batch = self.collate(told[start : start + 20], perturbed=False)
+            batch = self.collate(told[start : start + 20], self.held_table, perturbed=False)
             losses, _ = self.losses(model, {k: v.to(device) for k, v in batch.items()}, -1)
             values.append(float(losses["mel"]))
-        batch = {k: v[:1].to(device) for k, v in self.collate(told[:1], perturbed=False).items()}
+        batch = {
+            k: v[:1].to(device) for k, v in self.collate(told[:1], self.held_table, perturbed=False).items()
+        }
         content, logits = self.recognizer(batch["heard"])
         made = model(
             content,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voiceswap.acoustics import ACOUSTICS, mel_filters
-from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances, pad, together, weighs
+from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances, pad, weighs
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import warp_formants
 from voiceswap.models.speaker_encoder import SpeakerEncoder
@@ -24,6 +24,7 @@ from voiceswap.nn.discriminators import MelDiscriminator, judge_mels, match_feat
 from voiceswap.text.phonemes import FIRST_PHONE
 from voiceswap.training.loop import Batch, Report, Task
 from voiceswap.training.speakers import SpeakerTable
+from voiceswap.training.stream import Stream
 
 _ALIKE = 0.9  # cosine to the wanted speaker that is enough; two recordings of one person reach 0.8
 
@@ -78,6 +79,7 @@ class SynthesizerTask(Task):
         encoder: SpeakerEncoder,
         folders: Sequence[Path | FeatureStore],
         config: SynthesizerTraining,
+        stream: Stream | None = None,
     ) -> None:
         self.model = model
         self.encoder = encoder.requires_grad_(False)
@@ -86,7 +88,10 @@ class SynthesizerTask(Task):
         held = [u for u in found if u.held_out and self._fits(u)] or [u for u in found if self._fits(u)]
         rng = np.random.default_rng(0)
         self.held = [held[i] for i in rng.permutation(len(held))[:36]]
-        self.feed(found, lambda utterances: Pool(utterances, dict(config.weights) or None))
+        self.stream = stream
+        if stream is None:
+            self.feed(found, lambda utterances: Pool(utterances, dict(config.weights) or None))
+        self.held_table = SpeakerTable(encoder, self.held) if stream else self.table
         if config.adversarial_from is not None:
             self.critic = MelDiscriminator(encoder.config.vector)
 
@@ -103,27 +108,37 @@ class SynthesizerTask(Task):
         """Those with durations, in the languages that are learnt."""
         found = [u for u in utterances if self._fits(u)]
         self.pool = pool([u for u in found if not u.held_out])
-        self.table = SpeakerTable(self.encoder, together(found, self.held))
+        if found:  # of a window nothing may fit
+            self.table = SpeakerTable(self.encoder, found)
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """See `collate`."""
-        return self.collate(self.pool.rows(rng, self.config.batch_size, alike=True), disguise=True)
+        return self.collate(
+            self.pool.rows(rng, self.config.batch_size, alike=True), self.table, disguise=True
+        )
 
     def collate(
-        self, rows: Sequence[tuple[Utterance, np.random.Generator]], *, disguise: bool = False
+        self,
+        rows: Sequence[tuple[Utterance, np.random.Generator]],
+        table: SpeakerTable,
+        *,
+        disguise: bool = False,
     ) -> Batch:
-        """ids, stress, durations [B, P]; mel [B, M, T]; f0, shape [B, T]; frames, rate … [B]."""
+        """ids, stress, durations [B, P]; mel [B, M, T]; f0, shape [B, T]; frames, rate … [B].
+
+        `table` knows the speakers of `rows`.
+        """
         mels, pitches, shapes, vectors = [], [], [], []
         utterances = [utterance for utterance, _ in rows]
         for utterance, rng in rows:
             f0 = utterance.f0()
-            median, spread = self.table.pitch[utterance.item.speaker]
+            median, spread = table.pitch[utterance.item.speaker]
             shape = np.where(f0 > 0, np.log(np.maximum(f0, 1.0) / median) / spread, 0.0)
             shapes.append(np.clip(shape, -4, 4).astype(np.float32))
             mel, f0, vector = disguised(self, utterance, utterance.mel(), f0, rng if disguise else None)
             if vector is None:
                 astray = self.config.astray if disguise else 0.0
-                vector = self.table.vector(utterance, rng, astray=astray)
+                vector = table.vector(utterance, rng, astray=astray)
             vectors.append(vector)
             mels.append(mel)
             pitches.append(f0)
@@ -195,18 +210,20 @@ class SynthesizerTask(Task):
         told = [(utterance, rng) for utterance in self.held]
         device = next(model.parameters()).device
         for start in range(0, len(self.held), 12):
-            batch = {k: v.to(device) for k, v in self.collate(told[start : start + 12]).items()}
+            batch = {
+                k: v.to(device) for k, v in self.collate(told[start : start + 12], self.held_table).items()
+            }
             for name, value in self.losses(model, batch, -1)[0].items():
                 totals.setdefault(name, []).append(float(value))
         bare: Any = model
-        picture = self.collate(told[:1])
+        picture = self.collate(told[:1], self.held_table)
         speaker = self.held[0].item.speaker
         made = bare.synthesize(
             picture["ids"][0].to(device),
             picture["stress"][0].to(device),
             speaker=picture["speaker"][0].to(device),
-            f0_median=self.table.pitch[speaker][0],
-            f0_spread=self.table.pitch[speaker][1],
+            f0_median=self.held_table.pitch[speaker][0],
+            f0_spread=self.held_table.pitch[speaker][1],
             rate=float(picture["rate"][0]),
         )
         return Report(

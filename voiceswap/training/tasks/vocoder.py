@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from voiceswap.acoustics import ACOUSTICS, mel_of_magnitude, stft
-from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances
+from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances, weighs
 from voiceswap.data.features import FeatureStore, Item
 from voiceswap.models.vocoder import Vocoder, hold
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features, please, real_or_fake
 from voiceswap.training.imitation import Imitation
 from voiceswap.training.loop import Batch, Report, Task
+from voiceswap.training.stream import Stream
 
 _RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
 _FLOOR = 1e-3
@@ -50,19 +51,23 @@ class VocoderTask(Task):
         folders: Sequence[Path | FeatureStore],
         config: VocoderTraining,
         imitate: Callable[[Sequence[Utterance]], Imitation] | None = None,
+        stream: Stream | None = None,
     ) -> None:
         self.model = model
         self.config = config
         self.critic = WaveDiscriminator() if config.adversarial_from is not None else None
         found = load_utterances(folders, self._fits)
         self.imitation: Imitation | None = None
-        self.feed(found, lambda utterances: Pool(utterances, dict(config.weights) or None))
-        self.imitation = imitate(self.pool.utterances) if imitate and config.imitated else None
+        self.stream = stream
+        if stream is None:
+            self.feed(found, lambda utterances: Pool(utterances, dict(config.weights) or None))
+        if imitate and config.imitated:
+            self.imitation = imitate(self.pool.utterances if stream is None else found)
         held = Pool([u for u in found if u.held_out] or found, dict(config.weights) or None)
         self.held = held.draw(np.random.default_rng(0), 12)
 
     def _fits(self, item: Item) -> bool:
-        return item.samples > self.config.frames * ACOUSTICS.hop
+        return item.samples > self.config.frames * ACOUSTICS.hop and weighs(item, self.config.weights)
 
     def feed(self, utterances: Sequence[Utterance], pool: Callable[[Sequence[Utterance]], Pool]) -> None:
         """Those with audio, long enough for a crop."""
