@@ -38,7 +38,8 @@ def recordings(corpus: Path, language: str, count: int) -> list[tuple[str, Path]
             for row in rows
             if row["language"] == language and row["text_origin"] == "given" and float(row["seconds"]) > 2
         ]
-    return found[:: max(1, len(found) // count)][:count]
+    places = np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)
+    return [found[place] for place in places]
 
 
 def spoken(studio: voiceswap.Studio, voices: list[voiceswap.Voice], language: str, count: int) -> Said:

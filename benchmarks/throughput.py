@@ -86,14 +86,14 @@ class Trained:
             optimizer.zero_grad()
 
 
-def frames_in(batch: dict[str, torch.Tensor]) -> float:
-    """Seconds of speech in a batch."""
-    rows = sum(b.shape[0] * max(b.shape[1:]) for name, b in batch.items() if name in ("mel", "ctc_mel"))
-    return rows / ACOUSTICS.frame_rate
+def seconds_in(batch: dict[str, torch.Tensor]) -> float:
+    """Seconds of speech in a batch, what fills up shorter rows included."""
+    mels = [value for name, value in batch.items() if name in ("mel", "ctc_mel")]
+    return sum(value.numel() for value in mels) / ACOUSTICS.n_mels / ACOUSTICS.frame_rate
 
 
 def measured(folders: list[Path], preset: str, steps: int, weights: Path | None) -> Iterator[tuple[str, ...]]:
-    native = DEVICE.type == "cuda" or torch.backends.mkldnn.is_available()
+    native = DEVICE.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
     dtype = torch.bfloat16 if native else torch.float32
     most = ceiling(dtype)
     print(f"{DEVICE}, {torch.get_num_threads()} threads: {most / 1e9:.0f} GFLOP/s in {dtype}, "
@@ -115,7 +115,7 @@ def measured(folders: list[Path], preset: str, steps: int, weights: Path | None)
             taking.append(now() - begin)
         made, took = float(np.median(making[1:])), float(np.median(taking))
         work = counted.get_total_flops()
-        seconds = float(np.mean([frames_in(batch) for batch in batches]))
+        seconds = float(np.mean([seconds_in(batch) for batch in batches]))
         weighs = sum(p.numel() for p in trained.task.model.parameters() if p.requires_grad) / 1e6
         yield (
             *(kind, f"{weighs:.1f}", f"{seconds:.0f}", f"{1e3 * made:.0f}", f"{1e3 * took:.0f}"),

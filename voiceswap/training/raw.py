@@ -76,6 +76,7 @@ def prepare(
             unread[str(path.relative_to(folder))] = str(error)
     found = _with_texts(_compared(surveyed, language), folder, language)
     kept = [f for f in found if not f.faults]
+    _check_none_is_gone(out, found)
     rows = _rows(kept, folder, out, language, transcribe)
     skipped = features.append(progress(rows, len(kept)) if progress else rows, out)
     reasons = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in skipped}
@@ -99,6 +100,18 @@ def recordings_in(folder: Path) -> list[Path]:
     return paths
 
 
+def _check_none_is_gone(out: Path, found: Sequence[Found]) -> None:
+    """DataError where the store holds a piece that is dropped now: it only grows."""
+    done = {row["id"] for row in features.read_index(out)} if (out / "index.jsonl").is_file() else set()
+    gone = [f for f in found if f.faults and f.id in done]
+    if gone:
+        raise DataError(
+            f"{out} holds {gone[0].id}" + f" and {len(gone) - 1} more" * (len(gone) > 1),
+            f"dropped this time ({gone[0].faults[0]})",
+            "Prepare into an empty folder",
+        )
+
+
 def _survey(
     path: Path,
     folder: Path,
@@ -111,7 +124,9 @@ def _survey(
     name = str(path.relative_to(folder))
     status = path.stat()
     models = [encoder.weights_hash, recognizer.weights_hash]
-    told = json.dumps([name, status.st_size, status.st_mtime_ns, models, hear is not None])
+    told = json.dumps(
+        [name, status.st_size, status.st_mtime_ns, [*models, *["language"] * (hear is not None)]]
+    )
     cache = out / "surveyed" / f"{hashlib.sha256(told.encode()).hexdigest()[:20]}.json"
     if cache.is_file():
         rows = json.loads(cache.read_text("utf-8"))

@@ -100,10 +100,8 @@ class Stream:
         if self._reader is None or self._process != os.getpid():  # a thread does not survive a fork
             self._reader, self._read, self._process = ThreadPoolExecutor(1), {}, os.getpid()
         submit = self._reader.submit
-        if len(self.shards) <= self.window:  # of one window the next is the same
-            places = [(0, 0)]
-        else:
-            places = [(self.epoch, self.number), self._after()]
+        alone = len(self.shards) <= self.window  # of one window the next is the same
+        places = [(0, 0)] if alone else [(self.epoch, self.number), self._after()]
         self._read = {place: self._read.get(place) or submit(self._load, *place) for place in places}
         return self._read[places[0]].result()
 

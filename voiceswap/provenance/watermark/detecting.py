@@ -80,7 +80,7 @@ class _Null:
 # music, is a little heavier than that, which the deviation taken here covers.
 _NULL = _Null(3000.0, 1.075)
 _NULL_LONG = _Null(1100.0, 1.05)
-_NULL_PLAIN = _Null(100.0, 1.06)
+_NULL_PLAIN = _Null(100.0, 1.075)
 """At the true tempo and pitch alone, where marks that were not stretched stand out against fewer others."""
 
 
