@@ -13,7 +13,7 @@ from scipy import signal
 
 from voiceswap import audio
 from voiceswap.errors import OptionError, WatermarkError
-from voiceswap.provenance.watermark import Marker, detect, embed, mark, marking, payload_of
+from voiceswap.provenance.watermark import Marker, detect, detecting, embed, mark, marking, payload_of
 from voiceswap.speech import Speech
 
 if TYPE_CHECKING:
@@ -135,6 +135,33 @@ def test_a_mark_that_is_not_heard_is_an_error(talk: np.ndarray, monkeypatch: pyt
     for pieces in ([talk], np.array_split(talk, 40), [talk[: 4 * RATE]]):
         with pytest.raises(WatermarkError, match="whose mark was not heard"):
             list(mark([(piece, None) for piece in pieces], 1))
+
+
+def test_a_stream_without_its_mark_ends_early(talk: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marking, "_gains", lambda *_: np.float32(1))
+    heard = 0
+    with pytest.raises(WatermarkError):  # noqa: PT012
+        for piece in mark(((piece, None) for piece in np.array_split(talk, 40)), 1):
+            heard += len(piece)
+    assert heard < 6.5 * RATE
+
+
+def test_marks_that_disagree_say_nothing(talk: np.ndarray) -> None:
+    half = 6 * RATE
+    found = detect(
+        np.concatenate([embed(talk[:half], PAYLOAD), embed(talk[half:][:half], ~PAYLOAD & 0xFFFFFFFF)])
+    )
+    assert (found.verdict, found.payload) == ("marked", None)
+
+
+def test_what_is_between_marked_and_unmarked_cannot_be_told(
+    talk: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sure = detect(talk)
+    monkeypatch.setattr(detecting, "UNMARKED", 1.0)
+    doubtful = detect(talk)
+    assert (sure.verdict, doubtful.verdict) == ("not marked", "cannot tell")
+    assert doubtful.p_value == sure.p_value
 
 
 def test_what_the_mark_says() -> None:
