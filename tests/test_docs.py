@@ -88,12 +88,19 @@ def run(command: list[str], place: Path) -> None:
 
 
 def check_audio(place: Path, before: set[Path]) -> None:
-    """Every new audio file in `place` holds sound."""
+    """Every new audio file in `place` holds sound, is signed, and is marked as far as can be told."""
+    from voiceswap import audio
+    from voiceswap.provenance import manifest, watermark
+
     for path in set(place.rglob("*")) - before:
         if path.suffix in {".wav", ".flac", ".mp3", ".opus", ".ogg"}:
             samples, _ = soundfile.read(path)
             assert np.isfinite(samples).all(), path
             assert np.abs(samples).max() > 0.01, path
+            signed = manifest.read(path)
+            assert signed is not None, path
+            assert (signed.claims["made_by"], signed.own, signed.faults) == ("voiceswap", True, ()), path
+            assert watermark.detect(audio.read(path)).verdict != "not marked", path
 
 
 def test_readme_shows_both_ways():

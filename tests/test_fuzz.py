@@ -16,11 +16,14 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_statement import spoken
-from test_voice import signed, voice
+from test_voice import JSON, signed, voice
 
 from voiceswap import audio
 from voiceswap.errors import AudioError, FileError, VoiceFileError
+from voiceswap.provenance import Provenance, manifest
 from voiceswap.provenance.revocation import check_not_revoked, revoke
+from voiceswap.speech import Speech
+from voiceswap.verification import _about_manifest
 from voiceswap.voice import MAGIC, Voice
 
 LONGEST_CASE = 5.0  # seconds; the slowest takes some hundredths
@@ -61,6 +64,18 @@ def bounded_memory() -> Iterator[None]:
     before = peak()
     yield
     assert peak() - before < MOST_MEMORY
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_is_read_once() -> None:
+    """Tables that hypothesis reads, and our sources, whose constants it collects, are no growth of ours."""
+
+    @settings(max_examples=20, deadline=None, database=None)
+    @given(JSON)
+    def draw(value: object) -> None:
+        assert value is value
+
+    draw()
 
 
 @contextmanager
@@ -206,3 +221,52 @@ def test_damaged_lists_of_revoked_consents(tmp_path: Path, data: st.DataObject) 
         except FileError:
             return
     assert json.loads(content) == json.loads(whole)  # nothing but blanks was changed
+
+
+SPEECH = Speech(
+    0.1 * np.random.default_rng(0).standard_normal(2400),
+    24000,
+    Provenance(verb="speak", voice="ada", consent=None, source="", weights="0", mark=0),
+)
+
+
+def signed_files(folder: Path) -> dict[str, bytes]:
+    """What `save` writes: files with a manifest inside, and one that lies beside."""
+    found = {}
+    for suffix in (".wav", ".flac", ".mp3", ".ogg"):
+        path = folder / f"whole{suffix}"
+        if not path.exists():
+            SPEECH.save(path)
+        found[suffix] = (manifest.beside(path) if suffix == ".ogg" else path).read_bytes()
+    return found
+
+
+def check_manifest(path: Path) -> None:
+    with soon():
+        signed = manifest.read(path)
+        assert signed is None or isinstance(signed.faults, tuple)
+        about = "".join(_about_manifest(signed))
+    assert about.isprintable()
+
+
+@thorough
+@given(data=st.data())
+def test_damaged_manifests(tmp_path: Path, data: st.DataObject) -> None:
+    whole = signed_files(tmp_path)
+    suffix = data.draw(st.sampled_from(sorted(whole)))
+    content = data.draw(damaged(whole[suffix]))
+    path = tmp_path / f"damaged{suffix}"
+    path.write_bytes((tmp_path / "whole.ogg").read_bytes() if suffix == ".ogg" else content)
+    if suffix == ".ogg":
+        manifest.beside(path).write_bytes(content)
+    check_manifest(path)
+
+
+@thorough
+@given(field=st.sampled_from(["claims", "sha256", "certificates", "signature", "algorithm"]), value=JSON)
+def test_manifests_of_nonsense(tmp_path: Path, field: str, value: object) -> None:
+    content = json.loads(signed_files(tmp_path)[".ogg"])
+    path = tmp_path / "odd.ogg"
+    path.write_bytes((tmp_path / "whole.ogg").read_bytes())
+    manifest.beside(path).write_text(json.dumps(content | {field: value}), "utf-8")
+    check_manifest(path)

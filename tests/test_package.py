@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 from importlib.resources import files
@@ -135,3 +136,24 @@ def test_built_in_voices_are_six_or_more_of_both_registers(studio):
     assert len(voices) >= 6
     assert min(voice.f0_median for voice in voices) < 130
     assert max(voice.f0_median for voice in voices) > 190
+
+
+def test_nothing_but_speech_writes_audio():
+    """Whoever adds a writer comes by here: what people are given is a Speech, marked and signed."""
+    writes = re.compile(
+        r"soundfile\.write|SoundFile\([^)]*[\"'](?:w|x|r\+|w\+|x\+)[\"']|soundfile (?:as|import)|import wave"
+        r"|wavfile|torchaudio\.save|add_audio|sounddevice"
+    )
+    package = Path(voiceswap.__file__).parent
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if writes.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {
+        "speech.py",
+        "evaluation/page.py",  # what files hold, made shorter for a page to show
+        "data/shards.py",  # recordings, for training
+        "training/folder.py",  # samples of a model that learns, for TensorBoard
+        "training/tasks/detector.py",  # in memory, to hear what a codec does
+    }

@@ -111,12 +111,13 @@ def test_existing_outputs_stay_unless_forced(tmp_path: Path) -> None:
     assert names(tmp_path) == ["hello.wav"]
 
 
-def test_an_output_that_appeared_meanwhile_stays(tmp_path: Path) -> None:
-    path = tmp_path / "hello.wav"
+@pytest.mark.parametrize("name", ["hello.wav", "hello.ogg"])
+def test_an_output_that_appeared_meanwhile_stays(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
     with pytest.raises(OutputError, match="exists already"):
         write_then(path, lambda: path.write_text("mine"))
     assert path.read_text() == "mine"
-    assert names(tmp_path) == ["hello.wav"]
+    assert names(tmp_path) == [name]
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ from voiceswap.errors import (
 )
 from voiceswap.provenance import Consent
 from voiceswap.speech import Speech
-from voiceswap.voice import Voice
+from voiceswap.voice import Adapter, Voice, fingerprint
 
 if TYPE_CHECKING:
     from voiceswap.studio import Studio
@@ -92,6 +93,26 @@ def test_speech_is_sound_and_says_where_it_comes_from(tiny_studio: Studio, alto:
     ada = person(tiny_studio)
     assert ada.consent is not None
     assert tiny_studio.speak("Hi.", ada).provenance.consent == ada.consent.digest()
+
+
+def test_speech_says_what_it_was_made_of(tiny_studio: Studio, alto: Voice, kathleen: list[Path]) -> None:
+    samples = audio.read(kathleen[0])[:36000]
+    of_samples, of_file = sha256(samples.tobytes()).hexdigest(), sha256(kathleen[0].read_bytes()).hexdigest()
+    ada = person(tiny_studio)
+    for made, verb, source in (
+        (tiny_studio.speak("Hi.", ada), "speak", sha256(b"Hi.").hexdigest()),
+        (tiny_studio.convert((samples, 24000), ada), "convert", of_samples),
+        (next(tiny_studio.convert_stream(kathleen[0], ada)), "convert", of_file),
+        (next(tiny_studio.stream_convert([samples], ada)), "convert", ""),
+    ):
+        told = made.provenance
+        assert (told.verb, told.source, told.weights) == (verb, source, tiny_studio.weights_hash)
+        assert ada.consent is not None
+        assert (told.voice, told.consent) == (ada.name, ada.consent.digest())
+        assert told.mark >> 20 == int(told.weights[:3], 16)
+        assert told.mark & 0xFFFFF == int(fingerprint(ada.vector)[:5], 16)
+    again = tiny_studio.resynthesize((samples, 24000)).provenance
+    assert (again.verb, again.source, again.voice, again.consent) == ("resynthesize", of_samples, "", None)
 
 
 def test_a_stream_joined_is_what_speak_gives(tiny_studio: Studio, alto: Voice) -> None:
@@ -491,6 +512,14 @@ def test_bad_references_are_refused(tiny_studio: Studio, kathleen: list[Path], n
         enroll(tiny_studio, [kathleen[0], (bad, 24000)])
 
 
+def test_what_is_never_voiced_is_refused(
+    tiny_studio: Studio, kathleen: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enrollment, "f0_track", lambda samples: np.zeros(len(samples) // HOP + 1, np.float32))
+    with pytest.raises(EnrollmentError, match=r"0\.0 s of voiced sound"):
+        enroll(tiny_studio, kathleen)
+
+
 def test_no_reference_is_refused(tiny_studio: Studio) -> None:
     with pytest.raises(EnrollmentError, match="at least one"):
         enroll(tiny_studio, [])
@@ -604,6 +633,16 @@ def test_a_voice_of_another_space_is_refused(tiny_studio: Studio, kathleen: list
         tiny_studio.stream("Hi.", stranger)
     with pytest.raises(VoiceFileError, match="of the embedding space 000000000000"):
         tiny_studio.convert_stream(kathleen[0], stranger)
+
+
+def test_an_adapter_of_another_converter_is_refused(tiny_studio: Studio, kathleen: list[Path]) -> None:
+    voice = replace(person(tiny_studio), adapter=Adapter("0" * 64, np.zeros((2, 8), np.float32)))
+    for use in (
+        lambda: tiny_studio.convert_stream(kathleen[0], voice),
+        lambda: tiny_studio.stream_convert([], voice),
+    ):
+        with pytest.raises(VoiceFileError, match="with an adapter for the converter 000000000000"):
+            use()
 
 
 def test_a_recording_put_together_again_keeps_its_length(tiny_studio: Studio, kathleen: list[Path]) -> None:

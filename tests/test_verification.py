@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +20,13 @@ import pytest
 import soundfile
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,10 +35,11 @@ import voiceswap
 from voiceswap import audio
 from voiceswap.errors import AudioError, FileError, OutputError
 from voiceswap.provenance import Provenance, certificates, manifest
-from voiceswap.provenance.keys import home
+from voiceswap.provenance.keys import home, signing_key
 from voiceswap.provenance.watermark import embed
-from voiceswap.speech import FORMATS, Speech
+from voiceswap.speech import FORMATS, Speech, SpeechWriter
 
+DATA = Path(__file__).parent / "data"
 MARK = 0xA3F12AB4
 MADE = Provenance(
     verb="speak", voice="alto-1", consent=None, source="fe", weights="a3f" + "0" * 61, mark=MARK
@@ -172,11 +184,18 @@ def test_a_manifest_of_another_program(speech: Speech, tmp_path: Path) -> None:
         )
     signed = manifest.read(path)
     assert signed is not None
-    assert (signed.claims, signed.generator) == ({}, "a camera")
-    assert "another program's" in str(voiceswap.verify(path))
+    assert (signed.claims, signed.generator, signed.faults) == ({}, "a camera", ())
+    found = voiceswap.verify(path)
+    assert "another program's" in str(found)
+    assert not found.synthetic
 
 
-def own_certificate(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, until: timedelta) -> None:
+def own_certificate(
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+    until: timedelta,
+    *,
+    since: timedelta = -timedelta(days=9),
+) -> None:
     """A chain of one's own in `home`."""
     above = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(timezone.utc)
@@ -191,7 +210,7 @@ def own_certificate(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, until: 
             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Root")]))
             .public_key(public)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=9))
+            .not_valid_before(now - timedelta(days=9) if authority else now + since)
             .not_valid_after(now + (timedelta(days=9) if authority else until))
             .add_extension(x509.BasicConstraints(authority, None), True)
             .add_extension(x509.KeyUsage(**usage), True)
@@ -237,23 +256,265 @@ def test_an_expired_certificate_is_said_to_be_so(speech: Speech, tmp_path: Path)
     assert found.manifest is not None
     assert found.manifest.faults == ("expired",)
     assert "The certificate was not valid" in str(found)
+    own_certificate(ec.generate_private_key(ec.SECP256R1()), timedelta(days=8), since=timedelta(days=7))
+    signed = manifest.read(saved(speech, tmp_path / "early.ogg"))
+    assert signed is not None
+    assert signed.faults == ("expired",)
+
+
+def test_a_certificate_that_expired_since_is_said_to_have() -> None:
+    found = voiceswap.verify(DATA / "expired.wav")  # signed while it held
+    assert found.manifest is not None
+    assert (found.manifest.signer, found.manifest.faults) == ("Ada", ("expired",))
+    assert found.synthetic  # nothing was changed
+    assert "The certificate was not valid" in str(found)
 
 
 def test_certificates_that_cannot_be_used(speech: Speech, tmp_path: Path) -> None:
     own_certificate(ec.generate_private_key(ec.SECP256R1()), timedelta(days=5))
     own_certificate_key = home() / "certificate-key.pem"
     other = ec.generate_private_key(ec.SECP256R1())
-    for content in (b"", other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())):
-        own_certificate_key.write_bytes(content)
-        with pytest.raises(FileError, match="the certificate"):
+    for how, message in (
+        (None, "cannot be used"),
+        (BestAvailableEncryption(b"secret"), "cannot be used"),
+        (NoEncryption(), "is not for the key in"),
+    ):
+        own_certificate_key.write_bytes(
+            b"" if how is None else other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
+        )
+        with pytest.raises(FileError, match=message):
             speech.save(tmp_path / "a.wav")
-        assert not list(tmp_path.glob("*a.wav*"))
+    own_certificate(ec.generate_private_key(ec.SECP521R1()), timedelta(days=5))
+    with pytest.raises(FileError, match="is for a key of another kind"):
+        speech.save(tmp_path / "a.wav")
+    for spoilt in SPOILT:
+        (home() / "certificate.pem").write_text(spoilt(certificates._made(signing_key())), "utf-8")
+        with pytest.raises(FileError, match="cannot be used"):
+            speech.save(tmp_path / "a.wav")
+    assert not list(tmp_path.glob("*a.wav*"))
+
+
+def test_this_computers_certificate_is_for_its_key_and_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made_now() -> bool:
+        before = (home() / "computer.pem").read_bytes()
+        chain = certificates.identity().chain
+        assert chain == (home() / "computer.pem").read_text("utf-8")
+        return chain.encode() != before
+
+    certificates.identity()
+    assert not made_now()
+    (home() / "computer.pem").write_text("no certificate", "utf-8")
+    assert made_now()
+    (home() / "key").unlink()
+    assert made_now()
+    monkeypatch.setattr(certificates, "YEARS", -1 / 365 / 24)
+    (home() / "computer.pem").unlink()
+    certificates.identity()
+    assert made_now()
+
+
+def test_the_certificate_that_another_process_made_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    make, theirs = certificates._made, []
+
+    def meanwhile(key: Ed25519PrivateKey) -> str:
+        monkeypatch.setattr(certificates, "_made", make)
+        theirs.append(certificates.identity().chain)
+        return make(key)
+
+    monkeypatch.setattr(certificates, "_made", meanwhile)
+    assert certificates.identity().chain == theirs[0] == (home() / "computer.pem").read_text("utf-8")
+
+
+def test_a_number_alone_makes_no_certificate_ones_own(
+    speech: Speech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates.identity()
+    number = certificates.own_chains()[0][0].serial_number
+    with monkeypatch.context() as forger:
+        forger.setenv("VOICESWAP_HOME", str(tmp_path / "forger"))
+        forger.setattr(x509, "random_serial_number", lambda: number)
+        paths = [saved(speech, tmp_path / name) for name in ("a.wav", "a.ogg")]
+        assert certificates.own_chains()[0][0].serial_number == number
+    for path in paths:
+        signed = manifest.read(path)
+        assert signed is not None
+        assert (signed.own, signed.faults) == (False, ())
+
+
+def test_a_chain_that_does_not_hold_vouches_for_nobody(speech: Speech, tmp_path: Path) -> None:
+    path = saved(speech, tmp_path / "a.ogg")
+    data = json.loads(manifest.beside(path).read_bytes())
+    own, _ = x509.load_pem_x509_certificates(data["certificates"].encode())
+    _, other = x509.load_pem_x509_certificates(certificates._made(signing_key()).encode())
+    data["certificates"] = "".join(one.public_bytes(Encoding.PEM).decode() for one in (own, other))
+    manifest.beside(path).write_text(json.dumps(data), "utf-8")
+    signed = manifest.read(path)
+    assert signed is not None
+    assert (signed.own, signed.faults) == (False, ("signature",))
+
+
+def other_bytes(pem: str, before: bytes, after: bytes) -> str:
+    """A chain with other bytes in its first certificate."""
+    first = x509.load_pem_x509_certificates(pem.encode())[0].public_bytes(Encoding.DER)
+    assert before in first
+    text = base64.encodebytes(first.replace(before, after, 1)).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n"
+
+
+SPOILT: list[Callable[[str], str]] = [
+    lambda pem: other_bytes(pem, b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07"),  # version 8
+    lambda pem: other_bytes(pem, b"\x06\x03\x2b\x65\x70\x03", b"\x06\x03\x2b\x65\x7f\x03"),  # of a key
+    lambda pem: "no certificate",
+]
+
+
+def test_manifests_that_cannot_be_read(speech: Speech, tmp_path: Path) -> None:
+    path = saved(speech, tmp_path / "a.ogg")
+    place = manifest.beside(path)
+    whole = json.loads(place.read_bytes())
+    damaged: list[bytes] = [
+        b"",
+        b"[" * 100_000,
+        place.read_bytes() + b" " * 2**20,  # larger than is read
+        *(
+            json.dumps(whole | {key: value}).encode()
+            for key in {*whole} - {"algorithm"}
+            for value in (None, 3, [], "\ud800")
+        ),
+        *(json.dumps(whole | {"certificates": spoilt(whole["certificates"])}).encode() for spoilt in SPOILT),
+    ]
+    for content in damaged:
+        place.write_bytes(content)
+        signed = manifest.read(path)
+        assert signed is not None
+        assert signed.faults
+        assert not signed.own
+        if len(content) < 100 or len(content) > 2**20:
+            assert signed == manifest.Manifest({}, "", False, "", ("unreadable",))
+    found = voiceswap.verify(path)
+    assert "Manifest: damaged" in str(found)
+    assert "Its manifest does not hold" in found.findings[0]
+
+
+def test_what_is_signed_needs_no_mark(kathleen: list[Path], tmp_path: Path) -> None:
+    unmarked = np.concatenate([audio.read(path) for path in kathleen])
+    path = saved(Speech(unmarked, 24000, MADE), tmp_path / "a.wav")
+    found = voiceswap.verify(path)
+    assert (found.synthetic, found.mark.verdict) == (True, "not marked")
+    assert found.findings[0].startswith("Made by voiceswap, says its manifest")
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 4
+    path.write_bytes(content)
+    found = voiceswap.verify(path)
+    assert not found.synthetic
+    assert found.findings[0].startswith("Nothing says that voiceswap made this")
+
+
+def test_what_is_too_little_to_tell(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(4800), 24000)
+    found = voiceswap.verify(tmp_path / "a.wav")
+    assert not found.synthetic
+    assert "too little sound" in found.findings[0]
+    assert "Mark: cannot be told" in str(found)
+    assert found.findings[-1] == "Sound: silence."
+
+
+def test_it_is_said_how_a_mark_was_changed_and_whose_is_looked_for(talk: np.ndarray, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", talk, 28800)  # played a fifth faster
+    found = voiceswap.verify(tmp_path / "a.wav")
+    assert found.mark.verdict == "marked"
+    assert re.search(r" s; 0\.8\d times as long as it was; \+3\.\d semitones\.", str(found))
+    assert not voiceswap.verify(tmp_path / "a.wav", key=b"mine").synthetic
+    mine = embed(talk[: 4 * 24000], 5, key=b"mine")
+    soundfile.write(tmp_path / "b.wav", mine, 24000)
+    assert voiceswap.verify(tmp_path / "b.wav", key=b"mine").synthetic
+
+
+def test_a_manifest_puts_no_lines_of_its_own_into_the_findings(talk: np.ndarray, tmp_path: Path) -> None:
+    odd = "\x1b[31mx\nMade by voiceswap: the manifest says so.\u202e" + "y" * 5000
+    made = Provenance(
+        verb=odd, voice=odd, consent=odd, source=odd, weights=odd, mark=MARK, made_by=odd, version=odd
+    )
+    path = saved(Speech(talk[:4800], 24000, made), tmp_path / "a.ogg")
+    found = voiceswap.verify(path)
+    assert found.manifest is not None
+    assert found.manifest.claims["verb"] == odd
+    assert all(line.isprintable() and len(line) < 1000 for line in found.findings)
+
+
+def test_a_persons_consent_is_named(talk: np.ndarray, tmp_path: Path) -> None:
+    for name, consent, words in (
+        ("a.wav", "5c" * 32, "consent 5c5c5c5c5c5c"),
+        ("b.wav", None, "no person's"),
+    ):
+        made = replace(MADE, consent=consent)
+        found = voiceswap.verify(saved(Speech(talk[:4800], 24000, made), tmp_path / name))
+        assert found.manifest is not None
+        assert found.manifest.claims["consent"] == consent
+        assert words in str(found)
+
+
+def test_a_long_file_has_its_manifest_beside(
+    talk: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = Speech(talk[:4800], 24000, MADE)
+    with monkeypatch.context() as small:
+        small.setattr(manifest, "LARGEST", 1000)
+        path = saved(short, tmp_path / "a.wav")
+    assert manifest.beside(path).is_file()
+    signed = manifest.read(path)
+    assert signed is not None
+    assert (signed.own, signed.faults) == (True, ())
+    Speech(talk[4800:9600], 24000, MADE).save(path, force=True)  # which has it inside
+    assert not manifest.beside(path).exists()
+    signed = manifest.read(path)
+    assert signed is not None
+    assert signed.faults == ()
+
+
+def test_no_manifest_is_fetched_from_the_network(tmp_path: Path) -> None:
+    import c2pa
+
+    asked = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    signer = certificates.identity()
+    plain = io.BytesIO()
+    soundfile.write(plain, np.zeros(4800), 24000, format="WAV")
+    plain.seek(0)
+    action = {"label": "c2pa.actions.v2", "data": {"actions": [CREATED]}}
+    builder = c2pa.Builder(json.dumps({"assertions": [action]}))
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        builder.set_no_embed()
+        builder.set_remote_url(f"http://127.0.0.1:{server.server_port}/a.c2pa")
+        with (tmp_path / "a.wav").open("w+b") as out:
+            algorithm = c2pa.C2paSigningAlg.ED25519
+            c2pa_signer = c2pa.Signer.from_callback(signer.sign, algorithm, signer.chain)
+            builder.sign(c2pa_signer, "audio/wav", plain, out)
+        signed = manifest.read(tmp_path / "a.wav")
+        server.shutdown()
+    assert signed is not None
+    assert signed.faults == ("unreadable",)
+    assert not asked
 
 
 def test_a_manifest_beside_is_not_overwritten_unasked(speech: Speech, tmp_path: Path) -> None:
     manifest.beside(tmp_path / "a.ogg").write_text("mine", "utf-8")
-    with pytest.raises(OutputError, match="exists already"):
-        speech.save(tmp_path / "a.ogg")
+    manifest.beside(tmp_path / "a.wav").write_text("mine", "utf-8")  # which a.wav would make untrue
+    for name in ("a.ogg", "a.wav"):
+        with pytest.raises(OutputError, match="exists already"):
+            SpeechWriter(tmp_path / name)  # before any work
+        with pytest.raises(OutputError, match="exists already"):
+            speech.save(tmp_path / name)
+        assert manifest.beside(tmp_path / name).read_text("utf-8") == "mine"
     speech.save(tmp_path / "a.ogg", force=True)
     assert voiceswap.verify(tmp_path / "a.ogg").synthetic
 

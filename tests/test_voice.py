@@ -12,14 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from voiceswap.errors import ConsentError, FileError, OptionError, OutputError, VoiceFileError
 from voiceswap.provenance import Consent
 from voiceswap.provenance.keys import home, signing_key
-from voiceswap.voice import MAGIC, MAX_BYTES, Voice
+from voiceswap.voice import MAGIC, MAX_BYTES, Adapter, Voice
 
 CONSENT = Consent("Ada Example", "speak,convert", "2099-12-31", since="2026-01-01")
 
@@ -119,6 +126,17 @@ def test_a_person_has_a_consent_and_nobody_has_none() -> None:
         voice(consent=None)
     with pytest.raises(ConsentError, match="with a consent"):
         voice(builtin=True)
+    for other in ("yes", CONSENT.to_dict(), True):
+        with pytest.raises(ConsentError, match=r"^consent="):
+            voice(consent=other)
+
+
+@pytest.mark.parametrize(
+    "offsets", [np.zeros(3), np.full((2, 2), nan), np.full((2, 2), 1e30), np.zeros((1001, 1000))]
+)
+def test_what_is_no_adapter(offsets: np.ndarray) -> None:
+    with np.errstate(over="ignore"), pytest.raises(OptionError, match="the adapter"):
+        Adapter("0" * 64, offsets)
 
 
 def test_check_holds_consent_and_space() -> None:
@@ -230,6 +248,10 @@ def odd(**changes: object) -> bytes:
         (odd(f0_median="high"), "wrong kind"),
         (odd(f0_median=10**400), "f0_median="),
         (odd(f0_spread=float("inf")), "f0_spread=inf"),
+        (odd(adapter={}), "wrong kind"),
+        (odd(adapter={"converter": "0", "blocks": 1, "offsets": "!"}), "wrong kind"),
+        (odd(adapter={"converter": "0", "blocks": 0, "offsets": ""}), "wrong kind"),
+        (odd(adapter={"converter": "0", "blocks": 1, "offsets": "AHw="}), "the adapter"),  # infinite
         (odd(consent=None), "without a consent"),
         (odd(consent={}), "no consent"),
         (odd(consent=CONSENT.to_dict() | {"scope": ["everything"]}), "everything"),
@@ -261,6 +283,16 @@ def test_places_that_hold_no_voice(tmp_path: Path) -> None:
         Voice.load(tmp_path / "huge.voice")
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "ada.voice").touch()
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(VoiceFileError, match=r"ada\.voice' cannot be read \(Permission denied\)"):
+        Voice.load(tmp_path / "ada.voice")
+
+
 def test_existing_files_stay_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / "ada.voice"
     voice().save(path)
@@ -288,8 +320,47 @@ def test_key_is_made_once_and_private(tmp_path: Path, own_home: Path) -> None:
     assert first in (tmp_path / "ada.voice").read_bytes()
 
 
+def test_the_key_that_another_process_made_meanwhile_stays(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = []
+
+    def meanwhile(count: int) -> str:
+        monkeypatch.undo()
+        monkeypatch.setenv("VOICESWAP_HOME", str(own_home))
+        theirs.append(signing_key().public_key())
+        return "0" * count
+
+    monkeypatch.setattr("voiceswap.provenance.keys.secrets.token_hex", meanwhile)
+    assert signing_key().public_key() == theirs[0]
+    assert names(own_home) == ["key"]
+
+
+def test_a_key_needs_no_links(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", link)
+    first = signing_key().public_key()
+    assert signing_key().public_key() == first
+    assert names(own_home) == ["key"]
+
+
+def pem(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey, password: bytes = b"") -> bytes:
+    how = BestAvailableEncryption(password) if password else NoEncryption()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"nonsense", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
+    "content",
+    [
+        b"",
+        b"nonsense",
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        pem(ec.generate_private_key(ec.SECP256R1())),
+        pem(Ed25519PrivateKey.generate(), b"secret"),
+    ],
+    ids=["empty", "nonsense", "no key", "another kind", "with a password"],
 )
 def test_a_damaged_key_is_named(own_home: Path, content: bytes) -> None:
     own_home.mkdir()

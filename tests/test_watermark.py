@@ -156,6 +156,33 @@ def test_a_mark_that_is_not_heard_is_an_error(talk: np.ndarray, monkeypatch: pyt
             list(mark([(piece, None) for piece in pieces], 1))
 
 
+def test_a_stream_without_its_mark_ends_early(talk: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marking, "_gains", lambda *_: np.float32(1))
+    heard = 0
+    with pytest.raises(WatermarkError):  # noqa: PT012
+        for piece in mark(((piece, None) for piece in np.array_split(talk, 40)), 1):
+            heard += len(piece)
+    assert heard < 6.5 * RATE
+
+
+def test_marks_that_disagree_say_nothing(talk: np.ndarray) -> None:
+    half = 6 * RATE
+    found = detect(
+        np.concatenate([embed(talk[:half], PAYLOAD), embed(talk[half:][:half], ~PAYLOAD & 0xFFFFFFFF)])
+    )
+    assert (found.verdict, found.payload) == ("marked", None)
+
+
+def test_what_is_between_marked_and_unmarked_cannot_be_told(
+    talk: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sure = detect(talk)
+    monkeypatch.setattr(detecting, "UNMARKED", 1.0)
+    doubtful = detect(talk)
+    assert (sure.verdict, doubtful.verdict) == ("not marked", "cannot tell")
+    assert doubtful.p_value == sure.p_value
+
+
 def test_what_the_mark_says() -> None:
     assert payload_of("a3f9999999", "12ab4fffff") == 0xA3F12AB4
     assert payload_of("a3f9999999", "") == 0xA3F00000

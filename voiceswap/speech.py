@@ -155,6 +155,7 @@ class SpeechWriter:
 
     def _sign(self) -> None:
         assert self._temporary is not None
+        check_output(self._path, force=self._force)  # was it overtaken? Then no manifest may stay beside
         content, place = sign(self._temporary, self._path.suffix.lower(), self._made[1]), beside(self._path)
         if content is None:
             place.unlink(missing_ok=True)  # that of the file which this one takes the place of

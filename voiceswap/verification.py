@@ -80,14 +80,14 @@ def _about_manifest(signed: Manifest | None) -> list[str]:
     if signed is None:
         return ["Manifest: none. Most programs drop it when they save a file anew."]
     if "unreadable" in signed.faults:
-        return ["Manifest: damaged, it cannot be read."]
-    by = repr(signed.signer or "nobody named")
+        return ["Manifest: damaged, or kept elsewhere: it cannot be read."]
+    by = f"{signed.signer or 'nobody named'!r:.200}"
     who = (
         f"signed on this computer or with its user's certificate ({by})" if signed.own else f"signed by {by}"
     )
     if not signed.own:
         who += ", for whom nobody vouches here"
-    lines = [f"Manifest: by {signed.generator or 'an unnamed program'}, {who}."]
+    lines = [f"Manifest: by {_plain(signed.generator) or 'an unnamed program'}, {who}."]
     if not signed.claims:
         lines.append("It is another program's: it says nothing about voiceswap.")
     told = {
@@ -100,12 +100,17 @@ def _about_manifest(signed: Manifest | None) -> list[str]:
         lines.append("The signature holds: nothing was changed since.")
     claims = signed.claims
     if claims:
-        voice = f"as {claims.get('voice')!r}" if claims.get("voice") else "in its own voice"
-        what = f"{claims.get('verb')} {voice}, {claims.get('made')}, voiceswap {claims.get('version')}"
-        consent = claims.get("consent")
-        record = f"consent {str(consent)[:12]}" if consent else "no person's voice"
-        lines.append(f"It says: {what}, weights {str(claims.get('weights'))[:12]}, {record}.")
+        voice = f"as {claims.get('voice')!r:.200}" if claims.get("voice") else "in its own voice"
+        verb, made, version = (_plain(claims.get(key)) for key in ("verb", "made", "version"))
+        record = f"consent {_plain(claims['consent'])[:12]}" if claims.get("consent") else "no person's voice"
+        weights = _plain(claims.get("weights"))[:12]
+        lines.append(f"It says: {verb} {voice}, {made}, voiceswap {version}, weights {weights}, {record}.")
     return lines
+
+
+def _plain(claimed: object) -> str:
+    """What a manifest, which anyone can sign, may put into a sentence of ours: no lines, no codes."""
+    return f"{repr(str(claimed))[1:-1]:.80}"
 
 
 def _about_mark(mark: Finding, signed: Manifest | None) -> list[str]:

@@ -114,6 +114,12 @@ class Voice:
             f"space={self.space!r:.80}",
             "the embedding space is a hash",
         )
+        if self.consent is not None and not isinstance(self.consent, Consent):
+            raise ConsentError(
+                f"consent={self.consent!r:.80}",
+                "it is a voiceswap.Consent",
+                "Enroll with voiceswap.Consent(...)",
+            )
         if (self.consent is None) != self.builtin:
             raise ConsentError(
                 f"the voice {self.name!r} {'with' if self.builtin else 'without'} a consent",

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from voiceswap.errors import FileError
-from voiceswap.files import replacing
-from voiceswap.provenance.keys import home, signing_key
+from voiceswap.files import refusals, replacing
+from voiceswap.provenance.keys import home, put_first, signing_key
 
 YEARS = 10
 """That a certificate of this computer's holds."""
@@ -52,7 +53,7 @@ def identity() -> Identity:
         key = load_pem_private_key(secret.read_bytes(), password=None)
         chain = own.read_text("utf-8")
         public = x509.load_pem_x509_certificate(chain.encode()).public_key()
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise _refusal(own, f"cannot be used ({error})") from error
     if key.public_key() != public:
         raise _refusal(own, f"is not for the key in {secret.name!r}")
@@ -66,16 +67,15 @@ def identity() -> Identity:
     raise _refusal(own, "is for a key of another kind")
 
 
-def is_own(serial: int) -> bool:
-    """Whether a certificate of that number is the one that `identity` signs with; makes none."""
+def own_chains() -> list[list[x509.Certificate]]:
+    """The chains that `identity` signs with, of the user and of this computer; makes none."""
+    found = []
     for name in ("certificate.pem", "computer.pem"):
         try:
-            known = x509.load_pem_x509_certificate((home() / name).read_bytes())
-        except (OSError, ValueError):
+            found.append(x509.load_pem_x509_certificates((home() / name).read_bytes()))
+        except (OSError, ValueError, x509.InvalidVersion):
             continue
-        if known.serial_number == serial:
-            return True
-    return False
+    return found
 
 
 _DIGESTS = {256: hashes.SHA256(), 384: hashes.SHA384()}
@@ -102,19 +102,29 @@ def _refusal(path: Path, what: str) -> FileError:
 
 def _of_this_computer() -> Identity:
     key, path = signing_key(), home() / "computer.pem"
+    chain = _fitting(path, key)
+    if chain is None and not path.exists():
+        with refusals(path):
+            put_first(path, _made(key).encode())
+        chain = _fitting(path, key)
+    if chain is None:
+        chain = _made(key)
+        with replacing(path, force=True) as temporary:
+            temporary.write_text(chain, "utf-8")
+    return Identity("ED25519", chain, key.sign)
+
+
+def _fitting(path: Path, key: Ed25519PrivateKey) -> str | None:
+    """The chain at `path`, if it is for `key` and has not expired."""
     try:
         chain = path.read_text("utf-8")
         known = x509.load_pem_x509_certificate(chain.encode())
         fits = (
             known.public_key() == key.public_key() and datetime.now(timezone.utc) < known.not_valid_after_utc
         )
-    except (OSError, ValueError):
-        fits = False
-    if not fits:
-        chain = _made(key)
-        with replacing(path, force=True) as temporary:
-            temporary.write_text(chain, "utf-8")
-    return Identity("ED25519", chain, key.sign)
+    except (OSError, ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
+        return None
+    return chain if fits else None
 
 
 def _made(key: Ed25519PrivateKey) -> str:

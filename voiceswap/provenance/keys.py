@@ -62,13 +62,25 @@ def signing_key() -> Ed25519PrivateKey:
 
 
 def _make(path: Path) -> None:
-    """Writes a new key beside `path`, then moves it there: another process never reads half a key."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = Ed25519PrivateKey.generate()
+    put_first(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def put_first(path: Path, content: bytes) -> None:
+    """A file of the owner's alone at `path`, whole at once; where another process was first, theirs stays.
+
+    What that one signed would otherwise be signed by nobody known.
+    """
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        temporary.replace(path)
+            file.write(content)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

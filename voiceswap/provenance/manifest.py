@@ -8,7 +8,7 @@ which the same claims, a SHA-256 of the file and a signature by the same certifi
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
@@ -16,16 +16,17 @@ from typing import Any
 
 import c2pa
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from voiceswap.errors import OutputError
 from voiceswap.files import digest
 from voiceswap.provenance import Provenance
-from voiceswap.provenance.certificates import Identity, identity, is_own
+from voiceswap.provenance.certificates import Identity, identity, own_chains
 
 EMBEDDED = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg"}
 """Suffixes whose files hold their manifest; the others have it beside them."""
@@ -38,6 +39,7 @@ LABEL = "org.voiceswap.provenance"
 
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _MAX_BYTES = 2**20  # of a manifest beside a file
+_FOREIGN = (UnsupportedAlgorithm, x509.InvalidVersion)  # of certificates with a key, or in a form, of no use
 _SETTINGS = {  # never the network, and little memory
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
     "core": {"backing_store_memory_threshold_in_mb": 8},
@@ -130,37 +132,71 @@ def read(path: Path) -> Manifest | None:
     if beside(path).is_file():
         return _read_beside(path)
     try:
-        with c2pa.Context(c2pa.Settings.from_dict(_SETTINGS)) as context:
-            reader = c2pa.Reader.try_create(path, context=context)
-            if reader is None:
-                return None
-            with reader:
-                report = json.loads(reader.json())
+        report = _report(path)
+        if report is None:
+            return None
+        found = _read_report(report)
+        return replace(found, own=_is_own(path, report)) if "signature" not in found.faults else found
     except c2pa.C2paError as error:
         if type(error).__name__.endswith(("ManifestNotFound", "NotSupported")):
             return None
         return Manifest({}, "", False, "", ("unreadable",))
-    return _read_report(report)
+
+
+def _report(path: Path, believed: str = "") -> dict[str, Any] | None:
+    """What c2pa says of a file, None without a manifest; `believed` is who may vouch, certificates in PEM."""
+    settings = _SETTINGS | ({"trust": {"user_anchors": believed}} if believed else {})
+    with c2pa.Context(c2pa.Settings.from_dict(settings)) as context:
+        reader = c2pa.Reader.try_create(path, context=context)
+        if reader is None:
+            return None
+        with reader:
+            return dict(json.loads(reader.json()))
+
+
+def _is_own(path: Path, report: dict[str, Any]) -> bool:
+    """Whether one's own certificate signed: its number, by whoever issued it.
+
+    Anyone can make a certificate with that number, but not in the name of that issuer. Asked apart, so that
+    whom c2pa believes here changes nothing in what it finds at fault.
+    """
+    number = str(_signature(report).get("cert_serial_number", ""))
+    for chain in own_chains():
+        if number == str(chain[0].serial_number):
+            issuers = "".join(above.public_bytes(Encoding.PEM).decode() for above in chain[1:])
+            asked = _report(path, issuers) if issuers else None
+            if asked is not None and "signingCredential.untrusted" not in _codes(asked):
+                return True
+    return False
+
+
+def _active(report: dict[str, Any]) -> dict[str, Any]:
+    return dict(report.get("manifests", {}).get(report.get("active_manifest"), {}))
+
+
+def _signature(report: dict[str, Any]) -> dict[str, Any]:
+    return _active(report).get("signature_info") or {}
+
+
+def _codes(report: dict[str, Any]) -> set[str]:
+    return {status.get("code", "") for status in report.get("validation_status") or []}
 
 
 def _read_report(report: dict[str, Any]) -> Manifest:
-    active = report.get("manifests", {}).get(report.get("active_manifest"), {})
+    active = _active(report)
     found = [a.get("data") for a in active.get("assertions", []) if a.get("label") == LABEL]
     claims = found[0] if found and isinstance(found[0], dict) else {}
-    codes = {status.get("code", "") for status in report.get("validation_status") or []}
     kinds = {
         "signingCredential.untrusted": "",
         "signingCredential.expired": "expired",
         "claimSignature.outsideValidity": "expired",
         "assertion.dataHash.mismatch": "content",
     }
-    faults = {kinds.get(code, "signature") for code in codes} - {""}
+    faults = {kinds.get(code, "signature") for code in _codes(report)} - {""}
     info = (active.get("claim_generator_info") or [{}])[0]
-    signature = active.get("signature_info") or {}
+    signature = _signature(report)
     signer = signature.get("common_name") or signature.get("issuer") or ""
-    serial = str(signature.get("cert_serial_number", ""))
-    own = "signature" not in faults and serial.isdigit() and is_own(int(serial))
-    return Manifest(claims, str(signer), own, str(info.get("name", "")), tuple(sorted(faults)))
+    return Manifest(claims, str(signer), False, str(info.get("name", "")), tuple(sorted(faults)))
 
 
 def _read_beside(path: Path) -> Manifest:
@@ -178,9 +214,9 @@ def _read_beside(path: Path) -> Manifest:
             faults.add("expired")
         names = chain[0].subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         signer = str(names[0].value) if names else ""
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, IndexError, *_FOREIGN):
         return Manifest({}, "", False, "", ("unreadable",))
-    own = "signature" not in faults and is_own(chain[0].serial_number)
+    own = "signature" not in faults and chain[0] in [known[0] for known in own_chains()]
     return Manifest(claims, signer, own, "voiceswap", tuple(sorted(faults)))
 
 
