@@ -661,5 +661,15 @@ def test_damaged_or_foreign_run_is_refused(data, teachers, tmp_path):
     with pytest.raises(CheckpointError, match="damaged"):
         train("vocoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)
     state.write_bytes(whole)
+    before = (tmp_path / "run/run.json").read_bytes()
+    with pytest.raises(OptionError, match=r'kind: "vocoder" → "speaker-encoder"; .*; and \d+ more: a run'):
+        train("speaker-encoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)
+    with pytest.raises(OptionError, match=r'preset: "tiny" → "base"; model\.\w+: .*\. Give those, or begin'):
+        run("vocoder", preset="base", data=[data], out=tmp_path / "run", resume=True)
+    with pytest.raises(CheckpointError, match="another model"):
+        train("speaker-encoder", data, teachers, tmp_path / "run", resume=True, changed=True)
+    assert (tmp_path / "run/run.json").read_bytes() == before
+    (tmp_path / "run/run.json").unlink()
     with pytest.raises(CheckpointError, match="another model"):
         train("speaker-encoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)
+    train("vocoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)

@@ -232,8 +232,10 @@ def train(
         step, seconds, best = state["step"], state["seconds"], state.get("best", math.inf)
 
     if resume:
+        if not changed:  # before the state, of which torch would only say that it does not fit
+            folder.compare(record or {})
         folder.load(restore)
-    notes = folder.record(record or {}, notes or {}, resume=resume, changed=changed)
+    notes = folder.record(record or {}, notes or {}, resume=resume)
     if resume:  # only now: a run that is refused keeps its log
         folder.cut_log(step)
 
