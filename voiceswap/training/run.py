@@ -61,9 +61,12 @@ def run(
     else:
         folders = [folder for path in data for folder in stores(Path(path))]
     there = folders if stream is None else [*stream.held, *stream.stores()]
-    built = _task(kind, model, there, settings, teachers)
+    frozen = Teachers(teachers)
+    built = _task(kind, model, there, settings, frozen)
     built.stream = stream
     notes: dict[str, Any] = {"data": sorted({store.name for store in folders}), "preset": preset}
+    if frozen.hashes:  # other ones' vectors mean nothing to it
+        notes["teachers"] = frozen.hashes
     if kind == "synthesizer":
         notes["languages"] = list(settings.languages)
     if init:
@@ -154,7 +157,24 @@ def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
     return dataclasses.replace(settings, **fields)
 
 
-def _task(kind: str, model: Any, folders: Sequence[Any], settings: Any, teachers: Path | None) -> Task:
+class Teachers:
+    """The frozen models of a folder that others learn from, the bundled ones by default.
+
+    `hashes` holds, by kind, those of the models that were asked for.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder or Path(checkpoint.__file__).parent / "weights"
+        self.hashes: dict[str, str] = {}
+
+    def __call__(self, kind: str) -> Any:
+        """The trained model of a kind, noted down; errors as `checkpoint.load_from`."""
+        model = checkpoint.load_from(self._folder, kind)
+        self.hashes[kind] = model.weights_hash
+        return model
+
+
+def _task(kind: str, model: Any, folders: Sequence[Any], settings: Any, teacher: Teachers) -> Task:
     from voiceswap.training.imitation import Imitation
     from voiceswap.training.tasks.converter import ConverterTask
     from voiceswap.training.tasks.detector import DetectorTask
@@ -162,10 +182,6 @@ def _task(kind: str, model: Any, folders: Sequence[Any], settings: Any, teachers
     from voiceswap.training.tasks.speaker_encoder import SpeakerEncoderTask
     from voiceswap.training.tasks.synthesizer import SynthesizerTask
     from voiceswap.training.tasks.vocoder import VocoderTask
-
-    def teacher(name: str) -> Any:
-        folder = teachers or Path(checkpoint.__file__).parent / "weights"
-        return checkpoint.load(folder / f"{name}.safetensors", name)
 
     if kind == "detector":
         return DetectorTask(model, folders, settings)
