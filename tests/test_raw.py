@@ -213,6 +213,31 @@ def test_what_is_in_another_language_is_dropped(untidy, models, tmp_path):
     assert foreign[0].id not in {row["id"] for row in read_index(tmp_path)}
 
 
+def test_recordings_without_a_piece_are_listed(models, kathleen, tmp_path, capsys):
+    folder, out = tmp_path / "mixed", tmp_path / "out"
+    (folder / "ann").mkdir(parents=True)
+    soundfile.write(folder / "ann/talk.wav", audio.read(kathleen[0]), RATE)
+    soundfile.write(folder / "ann/silent.wav", np.zeros(2 * RATE), RATE)
+    for name in ("broken.mp3", "memo.M4A", "film.mp4", "talk.m4a"):  # the last one lies converted beside
+        (folder / "ann" / name).write_bytes(bytes(range(1, 200)))
+    skipped = []
+    prepare(folder, out, encoder=models[0], recognizer=models[1], skipped=skipped)
+    listed = [line[2:] for line in (out / "report.md").read_text().splitlines() if line.startswith("- ")]
+    assert listed == skipped
+    assert [line.split(": ")[0] for line in skipped] == [
+        f"ann/{name}" for name in ("broken.mp3", "film.mp4", "memo.M4A", "silent.wav")
+    ]
+    assert "cannot be read as audio" in skipped[0]
+    assert ".M4A is not read. Convert to FLAC first" in skipped[2]
+    assert "no speech of 1 to 14 s was found" in skipped[3]
+    for path in folder.glob("ann/*.*"):
+        if path.suffix not in (".M4A", ".mp4"):
+            path.unlink()
+    assert cli.main(["prepare", str(folder), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "its recordings (.m4a, .mp4) are not read. Convert to FLAC first" in said
+
+
 def test_the_command(tmp_path, capsys):
     assert cli.main(["prepare", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]) == 2
     assert "no folder of recordings, and no kind of corpus" in capsys.readouterr().err

@@ -96,7 +96,13 @@ def _align(out: Path, weights: Path | None) -> None:
 
 
 def _raw(
-    folder: Path, out: Path, *, language: str, transcribe: bool, check_language: bool, weights: Path | None
+    folder: Path,
+    out: Path,
+    *,
+    language: str,
+    transcribe: bool,
+    check_language: bool,
+    weights: Path | None,
 ) -> None:
     """`voiceswap prepare FOLDER`."""
     for package in ("silero_vad", "rapidfuzz"):
@@ -130,6 +136,7 @@ def _raw(
         kind: checkpoint.load((weights or WEIGHTS) / f"{kind}.safetensors", kind).eval()
         for kind in ("speaker-encoder", "phone-recognizer")
     }
+    skipped: list[str] = []
     found = raw.prepare(
         folder,
         out,
@@ -139,11 +146,10 @@ def _raw(
         transcribe=write,
         hear=hear,
         progress=bars("recordings"),
+        skipped=skipped,
     )
-    silent = {str(path.relative_to(folder)) for path in raw.recordings_in(folder)} - {f.path for f in found}
-    for name in sorted(silent):
-        why = "it holds no second of speech, or cannot be read (then report.md says why)"
-        typer.echo(f"skipped {name}: {why}", err=True)
+    for line in skipped:
+        typer.echo(f"skipped {line}", err=True)
     kept = [f for f in found if not f.faults]
     hours = sum(f.piece.seconds for f in kept) / 3600
     typer.echo(f"{out}: {len(kept)} of {len(found)} pieces kept, {hours:.2f} h; see {out / 'report.md'}")

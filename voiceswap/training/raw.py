@@ -42,6 +42,10 @@ TWO_PEOPLE = 0.5
 _HALVED = 5.0  # seconds
 SURE = 0.9
 """Least probability of another language to believe it."""
+_NO_SPEECH = "no speech of 1 to 14 s was found in it. Record it again, louder, or leave it out."
+_CONVERT = "Convert to FLAC first, for example with ffmpeg"
+_UNREAD = (".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".mkv", ".mov", ".avi", ".3gp", ".amr")
+"""Endings of recordings that libsndfile cannot read: they are named, with what to do about it."""
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".aiff", ".aif", ".au", ".w64", ".caf")
 
 Transcribe = Callable[[np.ndarray, int], str]
@@ -59,44 +63,68 @@ def prepare(
     transcribe: Transcribe | None = None,
     hear: Hear | None = None,
     progress: Progress | None = None,
+    skipped: list[str] | None = None,
 ) -> list[Found]:
     """Make the corpus of `folder` in `out`, and return every piece that was found, kept or not.
 
     A recording's speaker is the folder that it lies in. `transcribe(samples, sample_rate)` writes the text of
     pieces whose recording has none beside it; `hear(samples, sample_rate)` says which language a piece is in,
-    and how sure that is. Raises DataError where `folder` holds no recordings.
+    and how sure that is. A line for every recording of which nothing could be used goes to `skipped`. Raises
+    DataError where `folder` holds no recordings.
     """
     paths = recordings_in(folder)
     surveyed: list[Found] = []
-    unread: dict[str, str] = {}
+    unused = _unread(folder, paths)
     for path in progress(paths, len(paths)) if progress else paths:
+        name = str(path.relative_to(folder))
         try:
-            surveyed += _survey(path, folder, out, encoder, recognizer, hear)
+            heard = _survey(path, folder, out, encoder, recognizer, hear)
         except AudioError as error:
-            unread[str(path.relative_to(folder))] = str(error)
+            unused[name] = str(error)
+            continue
+        surveyed += heard
+        if not heard:
+            unused[name] = _NO_SPEECH
     found = _with_texts(_compared(surveyed, language), folder, language)
     kept = [f for f in found if not f.faults]
     rows = _rows(kept, folder, out, language, transcribe)
-    skipped = features.append(progress(rows, len(kept)) if progress else rows, out)
-    reasons = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in skipped}
+    unfit = features.append(progress(rows, len(kept)) if progress else rows, out)
+    reasons = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in unfit}
     found = [replace(f, faults=(reasons[f.id],)) if f.id in reasons else f for f in found]
     texts = {row["id"]: row["text"] for row in features.read_index(out)}
     found = [replace(f, text=texts.get(f.id, f.text)) for f in found]
     _write_manifest([f for f in found if not f.faults], folder, out, language)
-    write_report(found, unread, folder.resolve().name, out)
+    unused = dict(sorted(unused.items()))
+    write_report(found, unused, folder.resolve().name, out)
+    if skipped is not None:
+        skipped += [f"{name}: {why}" for name, why in unused.items()]
     return found
 
 
 def recordings_in(folder: Path) -> list[Path]:
     """The audio files below `folder`, by name; DataError where there are none."""
-    paths = sorted(
-        p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file() and p.name[0] != "."
-    )
+    paths = _files(folder, _SUFFIXES)
     if not paths:
+        others = sorted({path.suffix.lower() for path in _files(folder, _UNREAD)})
+        if others:
+            raise DataError(str(folder), f"its recordings ({', '.join(others)}) are not read", _CONVERT)
         raise DataError(
             str(folder), "it holds no recordings", f"Name a folder with {', '.join(_SUFFIXES)} files"
         )
     return paths
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    return sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file() and p.name[0] != "."
+    )
+
+
+def _unread(folder: Path, paths: Sequence[Path]) -> dict[str, str]:
+    """Recordings that are not even tried, by name, with the remedy; not those converted to one of `paths`."""
+    converted = {path.with_suffix("") for path in paths}
+    others = [path for path in _files(folder, _UNREAD) if path.with_suffix("") not in converted]
+    return {str(path.relative_to(folder)): f"{path.suffix} is not read. {_CONVERT}." for path in others}
 
 
 def _survey(

@@ -33,8 +33,11 @@ class Found:
     """Why it is not kept; empty where it is."""
 
 
-def write_report(found: Sequence[Found], unread: Mapping[str, str], title: str, out: Path) -> None:
-    """`report.md`, a picture of every speaker, and `dropped.tsv` with the reason of every piece."""
+def write_report(found: Sequence[Found], unused: Mapping[str, str], title: str, out: Path) -> None:
+    """`report.md`, a picture of every speaker, and `dropped.tsv` with the reason of every piece.
+
+    `unused` are recordings without a piece, and why.
+    """
     speakers = sorted({f.speaker for f in found})
     lines = [
         f"# {title}",
@@ -55,8 +58,8 @@ def write_report(found: Sequence[Found], unread: Mapping[str, str], title: str, 
         picture = f"speaker-{number + 1}.png"
         _draw([f for f in found if f.speaker == speaker], out / picture, speaker)
         lines += ["", f"![{speaker}]({picture})"]
-    if unread:
-        lines += ["", "Not read:", "", *(f"- {name}: {why}" for name, why in unread.items())]
+    if unused:
+        lines += ["", "Nothing was taken of:", "", *(f"- {name}: {why}" for name, why in unused.items())]
     lines += ["", "Why each piece was dropped is in dropped.tsv."]
     (out / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     rows = [
