@@ -11,9 +11,11 @@ pytest.importorskip("silero_vad", reason="needs voiceswap[train]")
 pytest.importorskip("rapidfuzz", reason="needs voiceswap[train]")
 
 from voiceswap import audio, checkpoint, cli
+from voiceswap.data.corpora import prepare_tsv
 from voiceswap.data.features import FeatureStore, read_index
 from voiceswap.data.pieces import LONGEST, MARGIN, Piece, cut, pieces_of, signal_of, stretches
 from voiceswap.errors import AudioError
+from voiceswap.evaluation.protocol import read_manifest
 from voiceswap.studio import WEIGHTS
 from voiceswap.text.phonemes import FIRST_PHONE, phonemize
 from voiceswap.training import raw
@@ -211,6 +213,37 @@ def test_what_is_in_another_language_is_dropped(untidy, models, tmp_path):
     assert foreign == [f for f in found if f.language == ("de", 0.97)]
     assert len(foreign) == 1  # not the one that nobody is sure of
     assert foreign[0].id not in {row["id"] for row in read_index(tmp_path)}
+
+
+def test_pieces_are_a_corpus_for_measuring_and_preparing(models, kathleen, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    out = folder / "features"  # what is written there is no recording
+    told, untold = (audio.read(kathleen[number]) for number in (0, 1))
+    soundfile.write(folder / "told.wav", told, RATE)
+    soundfile.write(folder / "untold.wav", untold, RATE)
+    (folder / "told.txt").write_text(SAID[0])
+    given = {"encoder": models[0], "recognizer": models[1]}
+    found = prepare(folder, out, **given, transcribe=lambda samples, rate: "So it\nwas written.")
+    assert [f.text_origin for f in found] == ["given", "machine"]
+    assert not (out / "pieces").exists()
+    assert not (out / "manifest.tsv").exists()
+    for _ in range(2):
+        assert prepare(folder, out, **given, pieces=True) == found
+    rows = read_manifest(out, split="train")
+    assert [(row.id, row.text, row.collection) for row in rows] == [
+        ("told-00000", SAID[0], "mine"),
+        ("untold-00000", "", "mine"),  # no judge compares with what a machine wrote
+    ]
+    store = FeatureStore(out)
+    for row, item, whole in zip(rows, store.items, (told, untold), strict=True):
+        assert row.seconds == pytest.approx(item.samples / RATE, abs=0.01)
+        assert np.array_equal(soundfile.read(row.path, dtype="int16")[0], store.audio(item))
+        assert row.seconds < len(whole) / RATE + 0.01
+    cuts = prepare_tsv(out)
+    assert [cut.supervisions[0].text for cut in cuts] == [SAID[0], "So it was written."]
+    assert {cut.supervisions[0].language for cut in cuts} == {"en"}
+    assert not list(out.rglob("*partial*"))
 
 
 def test_recordings_without_a_piece_are_listed(models, kathleen, tmp_path, capsys):

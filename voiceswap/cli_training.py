@@ -39,6 +39,10 @@ def prepare(
             "--check-language", help="Have Whisper drop what is in another language than --language."
         ),
     ] = False,
+    pieces: Annotated[
+        bool,
+        typer.Option("--pieces", help="Write the pieces of such a folder as files too, with manifest.tsv."),
+    ] = False,
     weights: WeightsOption = None,
 ) -> None:
     """Compute a corpus' features for training; of a folder of untidy recordings, make a corpus first."""
@@ -51,6 +55,7 @@ def prepare(
             language=language,
             transcribe=transcribe,
             check_language=check_language,
+            pieces=pieces,
             weights=weights,
         )
         if align:
@@ -102,6 +107,7 @@ def _raw(
     language: str,
     transcribe: bool,
     check_language: bool,
+    pieces: bool,
     weights: Path | None,
 ) -> None:
     """`voiceswap prepare FOLDER`."""
@@ -147,6 +153,7 @@ def _raw(
         hear=hear,
         progress=bars("recordings"),
         skipped=skipped,
+        pieces=pieces,
     )
     for line in skipped:
         typer.echo(f"skipped {line}", err=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 
 from voiceswap import audio
@@ -64,15 +65,17 @@ def prepare(
     hear: Hear | None = None,
     progress: Progress | None = None,
     skipped: list[str] | None = None,
+    pieces: bool = False,
 ) -> list[Found]:
     """Make the corpus of `folder` in `out`, and return every piece that was found, kept or not.
 
     A recording's speaker is the folder that it lies in. `transcribe(samples, sample_rate)` writes the text of
     pieces whose recording has none beside it; `hear(samples, sample_rate)` says which language a piece is in,
-    and how sure that is. A line for every recording of which nothing could be used goes to `skipped`. Raises
-    DataError where `folder` holds no recordings.
+    and how sure that is. A line for every recording of which nothing could be used goes to `skipped`.
+    `pieces` writes those that are kept as files too, with their manifest. Raises DataError where `folder`
+    holds no recordings.
     """
-    paths = recordings_in(folder)
+    paths = [path for path in recordings_in(folder) if out.resolve() not in path.resolve().parents]
     surveyed: list[Found] = []
     unused = _unread(folder, paths)
     for path in progress(paths, len(paths)) if progress else paths:
@@ -92,8 +95,10 @@ def prepare(
     reasons = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in unfit}
     found = [replace(f, faults=(reasons[f.id],)) if f.id in reasons else f for f in found]
     texts = {row["id"]: row["text"] for row in features.read_index(out)}
-    found = [replace(f, text=texts.get(f.id, f.text)) for f in found]
-    _write_manifest([f for f in found if not f.faults], folder, out, language)
+    found = [_as_stored(f, texts.get(f.id, f.text)) for f in found]
+    _write_cuts([f for f in found if not f.faults], folder, out, language)
+    if pieces:
+        _write_pieces([f for f in found if not f.faults], out)
     unused = dict(sorted(unused.items()))
     write_report(found, unused, folder.resolve().name, out)
     if skipped is not None:
@@ -263,7 +268,12 @@ def _rows(
                 yield {"id": f.id, "error": str(error)}
 
 
-def _write_manifest(kept: Sequence[Found], folder: Path, out: Path, language: str) -> None:
+def _as_stored(f: Found, text: str) -> Found:
+    """With the text that the store has, which a machine wrote unless it is the transcript's."""
+    return replace(f, text=text, text_origin="" if not text else "given" if text == f.text else "machine")
+
+
+def _write_cuts(kept: Sequence[Found], folder: Path, out: Path, language: str) -> None:
     """`cuts.jsonl.gz`: every piece as a lhotse cut of the recording that it lies in."""
     from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
@@ -281,3 +291,22 @@ def _write_manifest(kept: Sequence[Found], folder: Path, out: Path, language: st
     partial = out / "cuts.partial.jsonl.gz"
     CutSet.from_cuts(cuts).to_file(partial)
     os.replace(partial, out / "cuts.jsonl.gz")
+
+
+def _write_pieces(kept: Sequence[Found], out: Path) -> None:
+    """`pieces/ID.flac`, the audio of the store, and `manifest.tsv`, for `prepare tsv` and `evaluate`."""
+    store = features.FeatureStore(out)
+    items = {item.id: item for item in store.raw_items}
+    (out / "pieces").mkdir(exist_ok=True)
+    rows = ["id path speaker gender language source split band seconds text_origin text".split()]
+    for f in kept:
+        item, path = items[f.id], out / "pieces" / f"{f.id}.flac"
+        if not path.is_file():
+            soundfile.write(path.with_suffix(".partial"), store.audio(item), audio.SAMPLE_RATE, format="FLAC")
+            os.replace(path.with_suffix(".partial"), path)
+        place = [item.speaker, item.gender, item.language, item.source, item.split, item.band]
+        seconds, text = f"{item.samples / audio.SAMPLE_RATE:.2f}", " ".join(f.text.split())
+        rows.append([f.id, f"pieces/{path.name}", *place, seconds, f.text_origin, text])
+    partial = out / "manifest.partial.tsv"
+    partial.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+    os.replace(partial, out / "manifest.tsv")

@@ -29,6 +29,8 @@ class Found:
     language: tuple[str, float] = ("", 0.0)
     """Which it is in, and how sure that is, where somebody listened for it."""
     text: str = ""
+    text_origin: str = ""
+    """`given` beside the recording, or written by a `machine`; empty without a text."""
     faults: tuple[str, ...] = field(default=())
     """Why it is not kept; empty where it is."""
 
