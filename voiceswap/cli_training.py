@@ -185,7 +185,9 @@ def train(
     changed: Annotated[
         bool, typer.Option("--changed", help="Resume although settings or data are no longer the same.")
     ] = False,
-    init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Start from these weights; `bundled` is the model that ships.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Or after so long.")] = None,
     settings: Annotated[
@@ -214,9 +216,12 @@ def train(
     _need("accelerate", extra="train")
     from dataclasses import fields as fields_of
 
+    from voiceswap.studio import WEIGHTS
     from voiceswap.training.loop import TrainingConfig
     from voiceswap.training.run import run
 
+    if init == Path("bundled"):
+        init = WEIGHTS / f"{model}.safetensors"
     of_loop = {field.name for field in fields_of(TrainingConfig)}
     run(
         model,
