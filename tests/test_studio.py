@@ -662,7 +662,7 @@ def test_weights_of_different_speaker_encoders(tiny_weights: Path, tmp_path: Pat
         if other == space:
             assert list(studio.voices) == ["alto-1", "tenor-1"]
             continue
-        with pytest.raises(CheckpointError, match=r"of the speaker-encoder 0{12}, .*Blend them anew"):
+        with pytest.raises(CheckpointError, match=r"of the speaker-encoder 0{12}, .*Blend voices anew"):
             _ = studio.voices
 
 

@@ -118,7 +118,7 @@ class Studio:
             raise CheckpointError(
                 str(path),
                 f"it is of the speaker-encoder {min(others)[:12]}, and beside it lies {self._space[:12]}",
-                "Blend them anew by python -m voiceswap.training.voices, or leave the file out",
+                "Blend voices anew by python -m voiceswap.training.voices, or leave the file out",
             )
         return MappingProxyType(made)
 
