@@ -26,7 +26,7 @@ from voiceswap.acoustics import ACOUSTICS
 from voiceswap.training import presets
 from voiceswap.training.ahead import chances
 from voiceswap.training.products import use_bfloat16_products
-from voiceswap.training.run import _task, stores
+from voiceswap.training.run import Teachers, _task, stores
 
 KINDS = ("speaker-encoder", "phone-recognizer", "vocoder", "synthesizer", "converter")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -60,7 +60,7 @@ class Trained:
             settings = dataclasses.replace(settings, adversarial_from=0)
         torch.manual_seed(0)
         model = checkpoint.MODELS[kind][0](chosen.model)
-        self.task = _task(kind, model, folders, settings, weights)
+        self.task = _task(kind, model, folders, settings, Teachers(weights))
         self.parts = [p.to(DEVICE) for p in (self.task.model, self.task.critic) if p is not None]
         if DEVICE.type == "cpu":
             for part in vars(self.task).values():

@@ -11,9 +11,11 @@ pytest.importorskip("silero_vad", reason="needs voiceswap[train]")
 pytest.importorskip("rapidfuzz", reason="needs voiceswap[train]")
 
 from voiceswap import audio, checkpoint, cli
+from voiceswap.data.corpora import prepare_tsv
 from voiceswap.data.features import FeatureStore, read_index
 from voiceswap.data.pieces import LONGEST, MARGIN, Piece, cut, pieces_of, signal_of, stretches
 from voiceswap.errors import AudioError, DataError
+from voiceswap.evaluation.protocol import read_manifest
 from voiceswap.studio import WEIGHTS
 from voiceswap.text.phonemes import FIRST_PHONE, phonemize
 from voiceswap.training import raw
@@ -214,6 +216,62 @@ def test_what_is_in_another_language_is_dropped(untidy, models, tmp_path):
     options = {"encoder": models[0], "recognizer": models[1]}
     with pytest.raises(DataError, match=r"holds .* dropped this time \(another language"):
         prepare(untidy, tmp_path, hear=lambda samples, rate: ("nl", 0.99), language="de", **options)
+
+
+def test_pieces_are_a_corpus_for_measuring_and_preparing(models, kathleen, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    out = folder / "features"  # what is written there is no recording
+    told, untold = (audio.read(kathleen[number]) for number in (0, 1))
+    soundfile.write(folder / "told.wav", told, RATE)
+    soundfile.write(folder / "untold.wav", untold, RATE)
+    (folder / "told.txt").write_text(SAID[0])
+    given = {"encoder": models[0], "recognizer": models[1]}
+    found = prepare(folder, out, **given, transcribe=lambda samples, rate: "So it\nwas written.")
+    assert [f.text_origin for f in found] == ["given", "machine"]
+    assert not (out / "pieces").exists()
+    assert not (out / "manifest.tsv").exists()
+    for _ in range(2):
+        assert prepare(folder, out, **given, pieces=True) == found
+    rows = read_manifest(out, split="train")
+    assert [(row.id, row.text, row.collection) for row in rows] == [
+        ("told-00000", SAID[0], "mine"),
+        ("untold-00000", "", "mine"),  # no judge compares with what a machine wrote
+    ]
+    store = FeatureStore(out)
+    for row, item, whole in zip(rows, store.items, (told, untold), strict=True):
+        assert row.seconds == pytest.approx(item.samples / RATE, abs=0.01)
+        assert np.array_equal(soundfile.read(row.path, dtype="int16")[0], store.audio(item))
+        assert row.seconds < len(whole) / RATE + 0.01
+    cuts = prepare_tsv(out)
+    assert [cut.supervisions[0].text for cut in cuts] == [SAID[0], "So it was written."]
+    assert {cut.supervisions[0].language for cut in cuts} == {"en"}
+    assert not list(out.rglob("*partial*"))
+
+
+def test_recordings_without_a_piece_are_listed(models, kathleen, tmp_path, capsys):
+    folder, out = tmp_path / "mixed", tmp_path / "out"
+    (folder / "ann").mkdir(parents=True)
+    soundfile.write(folder / "ann/talk.wav", audio.read(kathleen[0]), RATE)
+    soundfile.write(folder / "ann/silent.wav", np.zeros(2 * RATE), RATE)
+    for name in ("broken.mp3", "memo.M4A", "film.mp4", "talk.m4a"):  # the last one lies converted beside
+        (folder / "ann" / name).write_bytes(bytes(range(1, 200)))
+    skipped = []
+    prepare(folder, out, encoder=models[0], recognizer=models[1], skipped=skipped)
+    listed = [line[2:] for line in (out / "report.md").read_text().splitlines() if line.startswith("- ")]
+    assert listed == skipped
+    assert [line.split(": ")[0] for line in skipped] == [
+        f"ann/{name}" for name in ("broken.mp3", "film.mp4", "memo.M4A", "silent.wav")
+    ]
+    assert "cannot be read as audio" in skipped[0]
+    assert ".M4A is not read. Convert to FLAC first" in skipped[2]
+    assert "no speech of 1 to 14 s was found" in skipped[3]
+    for path in folder.glob("ann/*.*"):
+        if path.suffix not in (".M4A", ".mp4"):
+            path.unlink()
+    assert cli.main(["prepare", str(folder), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "its recordings (.m4a, .mp4) are not read. Convert to FLAC first" in said
 
 
 def test_the_command(tmp_path, capsys):

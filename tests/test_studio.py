@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import tracemalloc
 import warnings
@@ -675,6 +676,38 @@ def test_weights_that_are_missing_or_foreign(tiny_weights: Path, tmp_path: Path)
         (folder / "voices.json").write_text(content)
         with pytest.raises(CheckpointError, match="built-in voices cannot be read"):
             _ = voiceswap.load("cpu", weights=folder).voices
+
+
+def test_weights_of_different_speaker_encoders(tiny_weights: Path, tmp_path: Path) -> None:
+    from voiceswap import checkpoint
+
+    folder = shutil.copytree(tiny_weights, tmp_path / "weights")
+    space = checkpoint.read_header(folder / "speaker-encoder.safetensors")["sha256"]
+    synthesizer = checkpoint.load(folder / "synthesizer.safetensors", "synthesizer")
+    for taught in ({"speaker-encoder": space}, {"speaker-encoder": "0" * 64, "vocoder": "1" * 64}):
+        checkpoint.save(synthesizer, folder / "synthesizer.safetensors", training={"teachers": taught})
+        studio = voiceswap.load("cpu", weights=folder)
+        if taught["speaker-encoder"] == space:
+            studio.speak("Hi.", studio.voices["alto-1"])
+            continue
+        with pytest.raises(
+            CheckpointError, match=r"trained with the speaker-encoder 0{12}, .* train it anew"
+        ):
+            studio.speak("Hi.", studio.voices["alto-1"])
+    rows = json.loads((folder / "voices.json").read_text())
+    for other in (space, "0" * 64):
+        (folder / "voices.json").write_text(json.dumps([rows[0], {**rows[1], "space": other}]))
+        studio = voiceswap.load("cpu", weights=folder)
+        if other == space:
+            assert list(studio.voices) == ["alto-1", "tenor-1"]
+            continue
+        with pytest.raises(CheckpointError, match=r"of the speaker-encoder 0{12}, .*Blend voices anew"):
+            _ = studio.voices
+
+
+def test_the_bundled_voices_say_their_encoder(bundled_weights: Path, studio: Studio) -> None:
+    rows = json.loads((bundled_weights / "voices.json").read_text())
+    assert {row["space"] for row in rows} == {voice.space for voice in studio.voices.values()}
 
 
 def test_a_model_that_went_wrong_makes_no_sound(tiny_weights: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -294,6 +295,29 @@ def test_init_starts_from_weights(data, teachers, tmp_path):
     assert json.loads(header["training"])["from"].endswith("start.safetensors")
     with pytest.raises(CheckpointError, match="holds a vocoder"):
         train("converter", data, teachers, tmp_path / "other", init=tmp_path / "start.safetensors")
+
+
+def test_weights_belong_to_those_that_they_were_trained_with(data, teachers, tmp_path):
+    folder = shutil.copytree(teachers, tmp_path / "weights")
+    hashes = {path.stem: checkpoint.read_header(path)["sha256"] for path in folder.iterdir()}
+    for kind, known in (("synthesizer", {"speaker-encoder"}), ("converter", {*hashes})):
+        train(kind, data, teachers, tmp_path / kind, loop={"steps": 1})
+        shutil.copy(tmp_path / kind / f"{kind}.safetensors", folder)
+        model = checkpoint.load_from(folder, kind)
+        assert model.teachers == {name: hashes[name] for name in known}
+    torch.manual_seed(8)
+    for other, refused in (
+        ("phone-recognizer", {"converter"}),
+        ("speaker-encoder", {"converter", "synthesizer"}),
+    ):
+        checkpoint.save(
+            checkpoint.MODELS[other][0](presets.find(other, "tiny").model), folder / f"{other}.safetensors"
+        )
+        for kind in ("synthesizer", "converter"):
+            with (
+                pytest.raises(CheckpointError, match="trained with the") if kind in refused else nullcontext()
+            ):
+                checkpoint.load_from(folder, kind)
 
 
 def test_what_is_frozen_stays(data, teachers, tmp_path):
@@ -661,5 +685,15 @@ def test_damaged_or_foreign_run_is_refused(data, teachers, tmp_path):
     with pytest.raises(CheckpointError, match="damaged"):
         train("vocoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)
     state.write_bytes(whole)
+    before = (tmp_path / "run/run.json").read_bytes()
+    with pytest.raises(OptionError, match=r'kind: "vocoder" → "speaker-encoder"; .*; and \d+ more: a run'):
+        train("speaker-encoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)
+    with pytest.raises(OptionError, match=r'preset: "tiny" → "base"; model\.\w+: .*\. Give those, or begin'):
+        run("vocoder", preset="base", data=[data], out=tmp_path / "run", resume=True)
+    with pytest.raises(CheckpointError, match="another model"):
+        train("speaker-encoder", data, teachers, tmp_path / "run", resume=True, changed=True)
+    assert (tmp_path / "run/run.json").read_bytes() == before
+    (tmp_path / "run/run.json").unlink()
     with pytest.raises(CheckpointError, match="another model"):
         train("speaker-encoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)
+    train("vocoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)

@@ -31,6 +31,8 @@ MODELS: dict[str, tuple[Any, Any]] = {
     "converter": (Converter, ConverterConfig),
     "detector": (Detector, DetectorConfig),
 }
+_TAUGHT_BY = {"synthesizer": ("speaker-encoder",), "converter": ("speaker-encoder", "phone-recognizer")}
+"""Models to which the vectors of other ones mean nothing than those that they were trained with."""
 _LARGEST = 2_000_000_000  # bytes; no model of ours comes near it
 
 
@@ -118,7 +120,8 @@ def _open(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def load(path: str | Path, kind: str, *, device: torch.device | str = "cpu") -> Any:
     """The model of `kind` in `path`, float32, in evaluation mode, with its hash as `model.weights_hash`.
 
-    Raises `CheckpointError` for a missing or damaged file, another kind, or another acoustic setting.
+    `model.teachers` holds the hashes, by kind, of the models that it was trained with, where the file has
+    them. Raises `CheckpointError` for a missing or damaged file, another kind, or another acoustic setting.
     """
     path = Path(path)
     tensors, header = _open(path)
@@ -147,4 +150,26 @@ def load(path: str | Path, kind: str, *, device: torch.device | str = "cpu") -> 
             str(path), f"its parts do not fit a {kind} ({error})", "use the matching voiceswap"
         ) from error
     model.weights_hash = header["sha256"]
+    model.teachers = json.loads(header["training"]).get("teachers", {})
     return model.to(device).eval()
+
+
+def load_from(folder: Path, kind: str, *, device: torch.device | str = "cpu") -> Any:
+    """The model of `kind` in a folder of weights, as `load`, which it has to fit.
+
+    Raises `CheckpointError` as well where it says that it was trained with another speaker encoder or
+    recognizer than the folder holds; older weights do not say with which.
+    """
+    path = folder / f"{kind}.safetensors"
+    model = load(path, kind, device=device)
+    for teacher in _TAUGHT_BY.get(kind, ()):
+        if teacher not in model.teachers:
+            continue
+        known, there = model.teachers[teacher], read_header(folder / f"{teacher}.safetensors")["sha256"]
+        if known != there:
+            raise CheckpointError(
+                str(path),
+                f"it was trained with the {teacher} {known[:12]}, and beside it lies {there[:12]}",
+                f"Put that {teacher} beside it, or train it anew with the one that is there",
+            )
+    return model

@@ -39,6 +39,10 @@ def prepare(
             "--check-language", help="Have Whisper drop what is in another language than --language."
         ),
     ] = False,
+    pieces: Annotated[
+        bool,
+        typer.Option("--pieces", help="Write the pieces of such a folder as files too, with manifest.tsv."),
+    ] = False,
     weights: WeightsOption = None,
 ) -> None:
     """Compute a corpus' features for training; of a folder of untidy recordings, make a corpus first."""
@@ -51,6 +55,7 @@ def prepare(
             language=language,
             transcribe=transcribe,
             check_language=check_language,
+            pieces=pieces,
             weights=weights,
         )
         if align:
@@ -96,7 +101,14 @@ def _align(out: Path, weights: Path | None) -> None:
 
 
 def _raw(
-    folder: Path, out: Path, *, language: str, transcribe: bool, check_language: bool, weights: Path | None
+    folder: Path,
+    out: Path,
+    *,
+    language: str,
+    transcribe: bool,
+    check_language: bool,
+    pieces: bool,
+    weights: Path | None,
 ) -> None:
     """`voiceswap prepare FOLDER`."""
     for package in ("silero_vad", "rapidfuzz"):
@@ -130,6 +142,7 @@ def _raw(
         kind: checkpoint.load((weights or WEIGHTS) / f"{kind}.safetensors", kind).eval()
         for kind in ("speaker-encoder", "phone-recognizer")
     }
+    skipped: list[str] = []
     found = raw.prepare(
         folder,
         out,
@@ -139,11 +152,11 @@ def _raw(
         transcribe=write,
         hear=hear,
         progress=bars("recordings"),
+        skipped=skipped,
+        pieces=pieces,
     )
-    silent = {str(path.relative_to(folder)) for path in raw.recordings_in(folder)} - {f.path for f in found}
-    for name in sorted(silent):
-        why = "it holds no second of speech, or cannot be read (then report.md says why)"
-        typer.echo(f"skipped {name}: {why}", err=True)
+    for line in skipped:
+        typer.echo(f"skipped {line}", err=True)
     kept = [f for f in found if not f.faults]
     hours = sum(f.piece.seconds for f in kept) / 3600
     typer.echo(f"{out}: {len(kept)} of {len(found)} pieces kept, {hours:.2f} h; see {out / 'report.md'}")
@@ -172,7 +185,9 @@ def train(
     changed: Annotated[
         bool, typer.Option("--changed", help="Resume although settings or data are no longer the same.")
     ] = False,
-    init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Start from these weights; `bundled` is the model that ships.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Or after so long.")] = None,
     settings: Annotated[
@@ -201,9 +216,12 @@ def train(
     _need("accelerate", extra="train")
     from dataclasses import fields as fields_of
 
+    from voiceswap.studio import WEIGHTS
     from voiceswap.training.loop import TrainingConfig
     from voiceswap.training.run import run
 
+    if init == Path("bundled"):
+        init = WEIGHTS / f"{model}.safetensors"
     of_loop = {field.name for field in fields_of(TrainingConfig)}
     run(
         model,

@@ -109,10 +109,17 @@ class Studio:
         try:
             rows = json.loads(path.read_text("utf-8"))
             made = {row["name"]: _built_in(row, self._space) for row in rows}
+            others = {str(row.get("space", self._space)) for row in rows} - {self._space}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 str(path), f"the built-in voices cannot be read ({error})", "Reinstall voiceswap"
             ) from error
+        if others:
+            raise CheckpointError(
+                str(path),
+                f"it is of the speaker-encoder {min(others)[:12]}, and beside it lies {self._space[:12]}",
+                "Blend voices anew by python -m voiceswap.training.voices, or leave the file out",
+            )
         return MappingProxyType(made)
 
     def enroll(
@@ -412,7 +419,7 @@ class _Models:
         self._weights, self._device = weights, device
 
     def _load(self, kind: str) -> Any:
-        return checkpoint.load(self._weights / f"{kind}.safetensors", kind, device=self._device)
+        return checkpoint.load_from(self._weights, kind, device=self._device)
 
     @cached_property
     def encoder(self) -> Any:

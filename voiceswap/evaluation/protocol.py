@@ -92,7 +92,7 @@ def read_manifest(corpus: Path, *, split: str = "dev-unseen") -> list[Recording]
         raise DataError(
             f"{path} ({why})",
             f"a corpus has a manifest.tsv with {columns}",
-            "docs/tutorial.md makes one of a feature folder",
+            "`voiceswap prepare DIR --pieces` makes one of a folder of recordings",
         ) from error
     if not found:
         raise DataError(

@@ -46,7 +46,7 @@ def adapt(
     voice.check("train")
     folder = weights or Path(checkpoint.__file__).parent / "weights"
     voice.check("train", space=checkpoint.read_header(folder / "speaker-encoder.safetensors")["sha256"])
-    converter = checkpoint.load(folder / "converter.safetensors", "converter")
+    converter = checkpoint.load_from(folder, "converter")
     recognizer = checkpoint.load(folder / "phone-recognizer.safetensors", "phone-recognizer")
     task = AdapterTask(converter, recognizer, voice.vector, _speech(recordings), AdapterTraining())
     config = TrainingConfig(

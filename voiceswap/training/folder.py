@@ -32,6 +32,7 @@ from voiceswap.errors import CheckpointError, OptionError, OutputError
 
 KEPT = 3
 """States that are kept, the newest included."""
+_TOLD = 5  # differences that a message names
 
 
 class RunFolder:
@@ -42,26 +43,35 @@ class RunFolder:
         self.states = [path / ("last.pt" if age == 0 else f"last-{age}.pt") for age in range(KEPT)]
         path.mkdir(parents=True, exist_ok=True)
 
-    def record(
-        self, what: Mapping[str, Any], notes: Mapping[str, Any], *, resume: bool, changed: bool
-    ) -> dict[str, Any]:
-        """Write down what the run is, and give back its notes, those of its beginning included.
-
-        A resumed run has to be what it was unless it is to be `changed`. Raises OptionError naming what
-        differs: batches follow from settings and data, so the losses would not be those that the run would
-        have reached.
-        """
+    def _known(self) -> dict[str, Any]:
+        """What `record` wrote last; nothing where the run has no record."""
         path = self.path / "run.json"
-        known = json.loads(path.read_text("utf-8")) if resume and path.is_file() else {}
-        what = json.loads(json.dumps(what))  # as it will be read again: tuples are lists
+        return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+    def compare(self, what: Mapping[str, Any]) -> None:
+        """A run that is resumed has to be what it was; OptionError naming what differs.
+
+        Batches follow from settings and data, so the losses would not be those that the run would have
+        reached; weights of another model do not even fit.
+        """
+        differing = _differing(self._known().get("what", _read_again(what)), _read_again(what))
+        if not differing:
+            return
+        more = f"; and {len(differing) - _TOLD} more" if len(differing) > _TOLD else ""
+        fits = not any(line.startswith(("kind:", "model.")) for line in differing)
+        raise OptionError(
+            "; ".join(differing[:_TOLD]) + more,
+            "a run goes on with the settings and data that it began with",
+            f"Give those, {'resume with --changed, ' * fits}or begin another run with --init",
+        )
+
+    def record(self, what: Mapping[str, Any], notes: Mapping[str, Any], *, resume: bool) -> dict[str, Any]:
+        """Write down what the run is and what changed, and give back its notes, the earlier ones included."""
+        path = self.path / "run.json"
+        known = self._known() if resume else {}
+        what = _read_again(what)
         notes = {**known.get("notes", {}), **notes}
         differing = _differing(known.get("what", what), what)
-        if differing and not changed:
-            raise OptionError(
-                "; ".join(differing),
-                "a run goes on with the settings and data that it began with",
-                "Give those, resume with --changed, or begin another run with --init",
-            )
         session = {
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "versions": {
@@ -157,6 +167,11 @@ def _differing(one: Any, other: Any, name: str = "") -> list[str]:
             for line in _differing(one.get(key), other.get(key), f"{name}.{key}".strip("."))
         ]
     return [] if one == other else [f"{name}: {_short(one)} → {_short(other)}"]
+
+
+def _read_again(what: Mapping[str, Any]) -> Any:
+    """As JSON gives it back: tuples are lists."""
+    return json.loads(json.dumps(what))
 
 
 def _short(value: Any) -> str:

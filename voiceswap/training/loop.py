@@ -245,12 +245,14 @@ def train(
             task.stream.restore(place)
         step, seconds, best = state["step"], state["seconds"], state.get("best", math.inf)
 
-    if resume:
-        folder.load(restore)
     record = dict(record or {})
     if task.stream is not None:  # cuts its batches for so many
         record["processes"] = accelerator.num_processes
-    notes = folder.record(record, notes or {}, resume=resume, changed=changed)
+    if resume:
+        if not changed:  # before the state, of which torch would only say that it does not fit
+            folder.compare(record)
+        folder.load(restore)
+    notes = folder.record(record, notes or {}, resume=resume)
     if resume:  # only now: a run that is refused keeps its log
         folder.cut_log(step)
 

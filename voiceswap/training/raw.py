@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 
 from voiceswap import audio
@@ -42,6 +43,10 @@ TWO_PEOPLE = 0.5
 _HALVED = 5.0  # seconds
 SURE = 0.9
 """Least probability of another language to believe it."""
+_NO_SPEECH = "no speech of 1 to 14 s was found in it. Record it again, louder, or leave it out."
+_CONVERT = "Convert to FLAC first, for example with ffmpeg"
+_UNREAD = (".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".mkv", ".mov", ".avi", ".3gp", ".amr")
+"""Endings of recordings that libsndfile cannot read: they are named, with what to do about it."""
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".aiff", ".aif", ".au", ".w64", ".caf")
 
 Transcribe = Callable[[np.ndarray, int], str]
@@ -59,41 +64,56 @@ def prepare(
     transcribe: Transcribe | None = None,
     hear: Hear | None = None,
     progress: Progress | None = None,
+    skipped: list[str] | None = None,
+    pieces: bool = False,
 ) -> list[Found]:
     """Make the corpus of `folder` in `out`, and return every piece that was found, kept or not.
 
     A recording's speaker is the folder that it lies in. `transcribe(samples, sample_rate)` writes the text of
     pieces whose recording has none beside it; `hear(samples, sample_rate)` says which language a piece is in,
-    and how sure that is. Raises DataError where `folder` holds no recordings.
+    and how sure that is. A line for every recording of which nothing could be used goes to `skipped`.
+    `pieces` writes those that are kept as files too, with their manifest. Raises DataError where `folder`
+    holds no recordings.
     """
-    paths = recordings_in(folder)
+    paths = [path for path in recordings_in(folder) if out.resolve() not in path.resolve().parents]
     surveyed: list[Found] = []
-    unread: dict[str, str] = {}
+    unused = _unread(folder, paths)
     for path in progress(paths, len(paths)) if progress else paths:
+        name = str(path.relative_to(folder))
         try:
-            surveyed += _survey(path, folder, out, encoder, recognizer, hear)
+            heard = _survey(path, folder, out, encoder, recognizer, hear)
         except AudioError as error:
-            unread[str(path.relative_to(folder))] = str(error)
+            unused[name] = str(error)
+            continue
+        surveyed += heard
+        if not heard:
+            unused[name] = _NO_SPEECH
     found = _with_texts(_compared(surveyed, language), folder, language)
     kept = [f for f in found if not f.faults]
     _check_none_is_gone(out, found)
     rows = _rows(kept, folder, out, language, transcribe)
-    skipped = features.append(progress(rows, len(kept)) if progress else rows, out)
-    reasons = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in skipped}
+    unfit = features.append(progress(rows, len(kept)) if progress else rows, out)
+    reasons = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in unfit}
     found = [replace(f, faults=(reasons[f.id],)) if f.id in reasons else f for f in found]
     texts = {row["id"]: row["text"] for row in features.read_index(out)}
-    found = [replace(f, text=texts.get(f.id, f.text)) for f in found]
-    _write_manifest([f for f in found if not f.faults], folder, out, language)
-    write_report(found, unread, folder.resolve().name, out)
+    found = [_as_stored(f, texts.get(f.id, f.text)) for f in found]
+    _write_cuts([f for f in found if not f.faults], folder, out, language)
+    if pieces:
+        _write_pieces([f for f in found if not f.faults], out)
+    unused = dict(sorted(unused.items()))
+    write_report(found, unused, folder.resolve().name, out)
+    if skipped is not None:
+        skipped += [f"{name}: {why}" for name, why in unused.items()]
     return found
 
 
 def recordings_in(folder: Path) -> list[Path]:
     """The audio files below `folder`, by name; DataError where there are none."""
-    paths = sorted(
-        p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file() and p.name[0] != "."
-    )
+    paths = _files(folder, _SUFFIXES)
     if not paths:
+        others = sorted({path.suffix.lower() for path in _files(folder, _UNREAD)})
+        if others:
+            raise DataError(str(folder), f"its recordings ({', '.join(others)}) are not read", _CONVERT)
         raise DataError(
             str(folder), "it holds no recordings", f"Name a folder with {', '.join(_SUFFIXES)} files"
         )
@@ -110,6 +130,19 @@ def _check_none_is_gone(out: Path, found: Sequence[Found]) -> None:
             f"dropped this time ({gone[0].faults[0]})",
             "Prepare into an empty folder",
         )
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    return sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file() and p.name[0] != "."
+    )
+
+
+def _unread(folder: Path, paths: Sequence[Path]) -> dict[str, str]:
+    """Recordings that are not even tried, by name, with the remedy; not those converted to one of `paths`."""
+    converted = {path.with_suffix("") for path in paths}
+    others = [path for path in _files(folder, _UNREAD) if path.with_suffix("") not in converted]
+    return {str(path.relative_to(folder)): f"{path.suffix} is not read. {_CONVERT}." for path in others}
 
 
 def _survey(
@@ -250,7 +283,12 @@ def _rows(
                 yield {"id": f.id, "error": str(error)}
 
 
-def _write_manifest(kept: Sequence[Found], folder: Path, out: Path, language: str) -> None:
+def _as_stored(f: Found, text: str) -> Found:
+    """With the text that the store has, which a machine wrote unless it is the transcript's."""
+    return replace(f, text=text, text_origin="" if not text else "given" if text == f.text else "machine")
+
+
+def _write_cuts(kept: Sequence[Found], folder: Path, out: Path, language: str) -> None:
     """`cuts.jsonl.gz`: every piece as a lhotse cut of the recording that it lies in."""
     from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
@@ -268,3 +306,22 @@ def _write_manifest(kept: Sequence[Found], folder: Path, out: Path, language: st
     partial = out / "cuts.partial.jsonl.gz"
     CutSet.from_cuts(cuts).to_file(partial)
     os.replace(partial, out / "cuts.jsonl.gz")
+
+
+def _write_pieces(kept: Sequence[Found], out: Path) -> None:
+    """`pieces/ID.flac`, the audio of the store, and `manifest.tsv`, for `prepare tsv` and `evaluate`."""
+    store = features.FeatureStore(out)
+    items = {item.id: item for item in store.raw_items}
+    (out / "pieces").mkdir(exist_ok=True)
+    rows = ["id path speaker gender language source split band seconds text_origin text".split()]
+    for f in kept:
+        item, path = items[f.id], out / "pieces" / f"{f.id}.flac"
+        if not path.is_file():
+            soundfile.write(path.with_suffix(".partial"), store.audio(item), audio.SAMPLE_RATE, format="FLAC")
+            os.replace(path.with_suffix(".partial"), path)
+        place = [item.speaker, item.gender, item.language, item.source, item.split, item.band]
+        seconds, text = f"{item.samples / audio.SAMPLE_RATE:.2f}", " ".join(f.text.split())
+        rows.append([f.id, f"pieces/{path.name}", *place, seconds, f.text_origin, text])
+    partial = out / "manifest.partial.tsv"
+    partial.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+    os.replace(partial, out / "manifest.tsv")

@@ -29,12 +29,17 @@ class Found:
     language: tuple[str, float] = ("", 0.0)
     """Which it is in, and how sure that is, where somebody listened for it."""
     text: str = ""
+    text_origin: str = ""
+    """`given` beside the recording, or written by a `machine`; empty without a text."""
     faults: tuple[str, ...] = field(default=())
     """Why it is not kept; empty where it is."""
 
 
-def write_report(found: Sequence[Found], unread: Mapping[str, str], title: str, out: Path) -> None:
-    """`report.md`, a picture of every speaker, and `dropped.tsv` with the reason of every piece."""
+def write_report(found: Sequence[Found], unused: Mapping[str, str], title: str, out: Path) -> None:
+    """`report.md`, a picture of every speaker, and `dropped.tsv` with the reason of every piece.
+
+    `unused` are recordings without a piece, and why.
+    """
     speakers = sorted({f.speaker for f in found})
     lines = [
         f"# {title}",
@@ -55,8 +60,8 @@ def write_report(found: Sequence[Found], unread: Mapping[str, str], title: str, 
         picture = f"speaker-{number + 1}.png"
         _draw([f for f in found if f.speaker == speaker], out / picture, speaker)
         lines += ["", f"![{speaker}]({picture})"]
-    if unread:
-        lines += ["", "Not read:", "", *(f"- {name}: {why}" for name, why in unread.items())]
+    if unused:
+        lines += ["", "Nothing was taken of:", "", *(f"- {name}: {why}" for name, why in unused.items())]
     lines += ["", "Why each piece was dropped is in dropped.tsv."]
     (out / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     rows = [

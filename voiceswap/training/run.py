@@ -60,8 +60,11 @@ def run(
         stream = _stream(kind, folders, config)
     else:
         folders = [folder for path in data for folder in stores(Path(path))]
-    built = _task(kind, model, folders, settings, teachers, stream)
+    frozen = Teachers(teachers)
+    built = _task(kind, model, folders, settings, frozen, stream)
     notes: dict[str, Any] = {"data": sorted({store.name for store in folders}), "preset": preset}
+    if frozen.hashes:  # other ones' vectors mean nothing to it
+        notes["teachers"] = frozen.hashes
     if kind == "synthesizer":
         notes["languages"] = list(settings.languages)
     if init:
@@ -156,12 +159,29 @@ def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
     return dataclasses.replace(settings, **fields)
 
 
+class Teachers:
+    """The frozen models of a folder that others learn from, the bundled ones by default.
+
+    `hashes` holds, by kind, those of the models that were asked for.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder or Path(checkpoint.__file__).parent / "weights"
+        self.hashes: dict[str, str] = {}
+
+    def __call__(self, kind: str) -> Any:
+        """The trained model of a kind, noted down; errors as `checkpoint.load_from`."""
+        model = checkpoint.load_from(self._folder, kind)
+        self.hashes[kind] = model.weights_hash
+        return model
+
+
 def _task(
     kind: str,
     model: Any,
     folders: Sequence[Path],
     settings: Any,
-    teachers: Path | None,
+    teacher: Teachers,
     stream: Stream | None = None,
 ) -> Task:
     """The task of a model's kind on feature folders, or on those of a `stream`'s shards that are held out."""
@@ -172,10 +192,6 @@ def _task(
     from voiceswap.training.tasks.speaker_encoder import SpeakerEncoderTask
     from voiceswap.training.tasks.synthesizer import SynthesizerTask
     from voiceswap.training.tasks.vocoder import VocoderTask
-
-    def teacher(name: str) -> Any:
-        folder = teachers or Path(checkpoint.__file__).parent / "weights"
-        return checkpoint.load(folder / f"{name}.safetensors", name)
 
     there: Sequence[Path | FeatureStore] = folders if stream is None else stream.held or stream.stores()
     if kind == "detector":

@@ -59,6 +59,7 @@ def blended(table: SpeakerTable, name: str, shares: Mapping[str, float]) -> dict
     spread = sum(share / total * table.pitch[speaker][1] for speaker, share in shares.items())
     return {
         "name": name,
+        "space": table.encoder.weights_hash,
         "vector": [round(float(x), 6) for x in unit(np.asarray(vector))],
         "f0_median": round(float(median), 2),
         "f0_spread": round(float(spread), 4),
