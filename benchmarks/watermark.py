@@ -2,20 +2,23 @@
 
 python benchmarks/watermark.py null CORPUS [FEATURES …]      the highest correlations of unmarked windows
 python benchmarks/watermark.py attacks CORPUS [--clips N]    marked clips of people, attacked
+python benchmarks/watermark.py mark CORPUS                   speed, and what the mark costs
 
 CORPUS is a folder with `manifest.tsv`. `null` hears all of it, what lies in folders of features besides, and
 an hour of made-up music; it prints what `_NULL` of the detector is to be, and how often its threshold was
-passed. `attacks` takes clips of 1, 3 and 10 s of `dev-unseen` people, marks them, and prints for every attack
-the share that is called marked, and the share whose payload is read. Beside it, on 3 s, Perth (PyPI
-`resemble-perth`, MIT, weights inside; needs `setuptools<81`), where it is installed: the share in which it
-says that its own mark is there, in the first 30 clips.
+passed. `attacks` takes clips of 3, 1 and 10 s of `dev-unseen` people, marks them, and prints for every attack
+the share that is called marked, and the share whose payload is read. What it has found is in `--out`, where
+it goes on; `--part 0 --parts 2` and `--part 1 --parts 2` share the work of two processes. Beside it, on 3 s,
+Perth (PyPI `resemble-perth`, MIT, weights inside; needs `setuptools<81`), where it is installed: the share in
+which it says that its own mark is there, in the first 30 clips.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
-import sys
+import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -291,55 +294,77 @@ def other_marker() -> Any:
     return perth.PerthImplicitWatermarker() if perth.PerthImplicitWatermarker else None
 
 
-def measure_attacks(corpus: Path, count: int) -> None:
-    import voiceswap
-
-    studio = [voiceswap.load("cpu")]
-    known = attacks(studio)
-    clips = {seconds: clips_of(corpus, seconds, count) for seconds in (1, 3, 10)}
-    sound = np.concatenate(clips[10][:12])
+def measure_mark(corpus: Path) -> None:
+    """Speed, and what the mark costs."""
+    clips = clips_of(corpus, 10, 50)
+    sound = np.concatenate(clips[:12])
     start = time.process_time()
     embed(sound, 1)
     middle = time.process_time()
     detect(sound)
     end = time.process_time()
     length = len(sound) / RATE
-    print(
-        f"embedding {length / (middle - start):.0f} x, detecting {length / (end - middle):.0f} x real time\n"
-    )
+    print(f"embedding {length / (middle - start):.0f} x, detecting {length / (end - middle):.0f} x real time")
     scores = []
-    for clip in clips[10][:50]:
+    for clip in clips:
         marked = embed(clip, 1)
         narrow = [soxr.resample(x, RATE, 16000) for x in (clip, marked)]
         ratio = np.square(clip).sum() / np.square(marked - clip).sum()
         scores.append((pesq(16000, *narrow, "wb"), 10 * np.log10(ratio)))
     (quality, ratio), (worst, _) = np.mean(scores, 0), np.min(scores, 0)
-    print(f"PESQ of the mark {quality:.2f} (worst {worst:.2f}), signal to mark {ratio:.1f} dB\n")
-    other = other_marker()
-    print("| what was done | 1 s | 3 s | 10 s | payload read, 10 s | Perth, 3 s |\n|---|---|---|---|---|---|")
-    for name, attack in known.items():
-        cells, read = [], 0
-        for seconds, whole in clips.items():
-            rng, called = np.random.default_rng(1), 0
-            for number, clip in enumerate(
-                tqdm(whole, desc=f"{name}, {seconds} s", leave=False, disable=None)
-            ):
-                payload = int(rng.integers(2**32))
-                marked = attack(embed(clip, payload), Context(rng, whole[:number] or whole[1:], clip))
-                key = OTHER_KEY if name == "looked for with another key" else PUBLIC_KEY
-                finding = detect(marked.astype(np.float32), key=key)
-                called += finding.verdict == "marked"
-                read += seconds == 10 and finding.payload == payload
-            cells.append(f"{100 * called / len(whole):.1f} %")
-        theirs = "–"
-        if other is not None and "key" not in name:
-            said, rng = [], np.random.default_rng(1)
-            for number, clip in enumerate(clips[3][:30]):
-                marked = np.asarray(other.apply_watermark(clip, sample_rate=RATE), np.float32)[: len(clip)]
-                sound = attack(marked, Context(rng, clips[3][:number] or clips[3][1:], clip))
-                said.append(float(other.get_watermark(sound.astype(np.float32), sample_rate=RATE)) > 0.5)
-            theirs = f"{100 * np.mean(said):.0f} %"
-        print(f"| {name} | {' | '.join(cells)} | {100 * read / count:.0f} % | {theirs} |", flush=True)
+    print(f"PESQ of the mark {quality:.2f} (worst {worst:.2f}), signal to mark {ratio:.1f} dB")
+
+
+def measured(name: str, attack: Attack, clips: list[Samples], seconds: int) -> dict[str, Any]:
+    """How many of the marked and attacked `clips` are called marked, and of how many the payload is read."""
+    rng, called, read = np.random.default_rng(1), 0, 0
+    for number, clip in enumerate(clips):
+        payload = int(rng.integers(2**32))
+        marked = attack(embed(clip, payload), Context(rng, clips[:number] or clips[1:], clip))
+        key = OTHER_KEY if name == "looked for with another key" else PUBLIC_KEY
+        finding = detect(marked.astype(np.float32), key=key)
+        called += finding.verdict == "marked"
+        read += finding.payload == payload
+    return {"what": name, "seconds": seconds, "clips": len(clips), "marked": called, "read": read}
+
+
+def measured_other(name: str, attack: Attack, clips: list[Samples], other: Any) -> dict[str, Any]:
+    """The same of the mark of Perth, in the first 30 clips."""
+    rng, said = np.random.default_rng(1), 0
+    for number, clip in enumerate(clips[:30]):
+        marked = np.asarray(other.apply_watermark(clip, sample_rate=RATE), np.float32)[: len(clip)]
+        sound = attack(marked, Context(rng, clips[:number] or clips[1:], clip))
+        said += float(other.get_watermark(sound.astype(np.float32), sample_rate=RATE)) > 0.5
+    return {"what": name, "seconds": "Perth, 3", "clips": len(clips[:30]), "marked": said, "read": 0}
+
+
+def measure_attacks(corpus: Path, given: argparse.Namespace) -> None:
+    """Measure what `given.out` does not hold yet, and print the table of all that it then holds."""
+    import voiceswap
+
+    known, other = attacks([voiceswap.load("cpu")]), other_marker()
+    done = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.is_file() else []
+    there = {(row["what"], row["seconds"]) for row in done if row["clips"] >= given.clips}
+    for seconds in given.seconds:
+        clips = clips_of(corpus, seconds, given.clips)
+        for name, attack in tqdm(
+            list(known.items())[given.part :: given.parts], f"{seconds} s", disable=None
+        ):
+            found = [] if (name, seconds) in there else [measured(name, attack, clips, seconds)]
+            if other is not None and seconds == 3 and "key" not in name:
+                found.append(measured_other(name, attack, clips, other))
+            with given.out.open("a") as file:  # whole lines of several processes
+                file.writelines(f"{json.dumps(row)}\n" for row in found)
+    rows = {(r["what"], str(r["seconds"])): r for r in map(json.loads, given.out.read_text().splitlines())}
+    columns = [c for c in ("1", "3", "10", "Perth, 3") if any(place == c for _, place in rows)]
+    print(f"| what was done | {' | '.join(f'{c} s' for c in columns)} | payload read, 10 s |")
+    print("|---" * (len(columns) + 2) + "|")
+    for name in known:
+        of = [rows.get((name, c)) for c in columns]
+        cells = ["–" if row is None else f"{100 * row['marked'] / row['clips']:.1f} %" for row in of]
+        long = rows.get((name, "10"))
+        cells.append("–" if long is None else f"{100 * long['read'] / long['clips']:.0f} %")
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 def unmarked(corpus: Path, features: list[Path]) -> Iterator[tuple[str, Samples]]:
@@ -403,10 +428,25 @@ def measure_null(corpus: Path, features: list[Path]) -> None:
         print(f"{name} by the detector: {', '.join(shares)}, least {np.exp(min(values)):.2g}")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("what", choices=["null", "attacks", "mark"])
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("features", type=Path, nargs="*")
+    parser.add_argument("--clips", type=int, default=500)
+    parser.add_argument("--seconds", type=int, nargs="+", default=[3, 1, 10])
+    parser.add_argument("--out", type=Path, default=Path("attacks.jsonl"))
+    parser.add_argument("--part", type=int, default=0)
+    parser.add_argument("--parts", type=int, default=1)
+    given = parser.parse_args()
     warnings.filterwarnings("ignore")
-    what, folder, *rest = sys.argv[1:]
-    if what == "null":
-        measure_null(Path(folder), [Path(name) for name in rest])
+    if given.what == "null":
+        measure_null(given.corpus, given.features)
+    elif given.what == "mark":
+        measure_mark(given.corpus)
     else:
-        measure_attacks(Path(folder), int(rest[1]) if rest[:1] == ["--clips"] else 500)
+        measure_attacks(given.corpus, given)
+
+
+if __name__ == "__main__":
+    main()
