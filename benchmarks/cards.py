@@ -13,10 +13,14 @@ from voiceswap.evaluation import tables
 from voiceswap.evaluation.measure import RECORDINGS
 from voiceswap.evaluation.report import FIGURES, OURS, Report
 
+_HELD_OUT = "held out, at step"
+
 
 def card_section(kind: str, report: Report, weights: Path, runs: Path | None) -> str:
     """What was measured of one model: its training, its size, and the figures that hang on it."""
     facts = list(training_facts(weights / f"{kind}.safetensors", runs and runs / kind / "log.jsonl"))
+    if facts and not facts[-1][0].startswith(_HELD_OUT):
+        facts += held_out_before(weights / f"{kind}.md", facts[-1])
     body = []
     for task in CARD_TASKS[kind]:
         for name in CARD_FIGURES.get(kind, FIGURES[task]):
@@ -61,7 +65,13 @@ def training_facts(path: Path, log: Path | None) -> Iterator[list[str]]:
         for line in [line for line in lines if line["kind"] == "held-out"][-1:]:
             figures = {key: value for key, value in line.items() if key not in ("kind", "step", "seconds")}
             written = ", ".join(f"{key} {value:.3g}" for key, value in figures.items())
-            yield [f"held out, at step {line['step']:,}", written]
+            yield [f"{_HELD_OUT} {line['step']:,}", written]
+
+
+def held_out_before(card: Path, hashed: list[str]) -> list[list[str]]:
+    """The held-out figures that a card has, if it is of the weights of this hash: their run may be gone."""
+    rows = [line.strip("| ").split(" | ") for line in card.read_text(encoding="utf-8").splitlines()]
+    return [row for row in rows if row[0].startswith(_HELD_OUT)] if hashed in rows else []
 
 
 def voices_table(path: Path) -> str:

@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from voiceswap import checkpoint
 from voiceswap.evaluation.report import FIGURES, Figure, Report, load
 from voiceswap.evaluation.stats import Interval
 
@@ -118,6 +119,23 @@ def test_publishing_twice_changes_only_what_is_between_the_markers(
     after = (root / "README.md").read_text(encoding="utf-8")
     assert before.partition("<!-- results -->")[0] == after.partition("<!-- results -->")[0]
     assert before.partition("<!-- /results -->")[2] == after.partition("<!-- /results -->")[2]
+
+
+def test_held_out_figures_stay_with_their_weights(
+    publish: ModuleType, measured: Path, root: Path, tmp_path: Path
+) -> None:
+    card, run = root / "voiceswap/weights/vocoder.md", tmp_path / "runs/vocoder"
+    run.mkdir(parents=True)
+    line = {"kind": "held-out", "step": 1200, "seconds": 1.0, "mel": 0.25}
+    (run / "log.jsonl").write_text(json.dumps(line))
+    list(publish.publish(measured, root=root, runs=run.parent))
+    assert rows(card.read_text(encoding="utf-8"))["held out, at step 1,200"] == ["mel 0.25"]
+    list(publish.publish(measured, root=root))  # the run is gone
+    assert rows(card.read_text(encoding="utf-8"))["held out, at step 1,200"] == ["mel 0.25"]
+    weights = root / "voiceswap/weights/vocoder.safetensors"
+    checkpoint.save(checkpoint.load(weights, "vocoder"), weights, training={"steps": 9, "hours": 1})
+    list(publish.publish(measured, root=root))
+    assert "held out, at step" not in card.read_text(encoding="utf-8")
 
 
 def test_figures_of_other_systems_stay_where_they_were_not_measured_anew(

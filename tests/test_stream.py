@@ -108,7 +108,7 @@ def test_shards_of_another_alignment_are_others(store, tmp_path):
     (copy / "alignments.json").write_text(json.dumps({"durations": durations}))
     with pytest.raises(DataError, match="other data"):
         write_shards([copy], tmp_path / "shards", size=30)
-    with pytest.raises(DataError, match="many/u.*name of its own"):
+    with pytest.raises(DataError, match=r"many/u.*name of its own"):
         write_shards([store.folder, copy], tmp_path / "both", size=30)
 
 
