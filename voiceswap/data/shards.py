@@ -61,8 +61,8 @@ def write_shards(
         for part, utterances in parts.items()
         for start in range(0, len(utterances), size)
     }
-    rows = [[name, [_row(u) for u in utterances]] for name, utterances in shards.items()]
-    ids = [row["id"] for _, some in rows for row in some]
+    rows = {name: [_row(u) for u in utterances] for name, utterances in shards.items()}
+    ids = [row["id"] for some in rows.values() for row in some]
     if len(set(ids)) < len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         raise DataError(

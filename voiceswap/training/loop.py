@@ -176,7 +176,7 @@ def _spread(accelerator: Any, module: nn.Module) -> nn.Module:
 
     Not DistributedDataParallel: tasks call parts of models, and not all of them in every step.
     """
-    module = accelerator.prepare_model(module, evaluation_mode=True)
+    module = accelerator.prepare_model(module, evaluation_mode=True)  # the same one, on the device
     if accelerator.num_processes > 1:
         for tensor in module.state_dict().values():
             torch.distributed.broadcast(tensor, 0)
@@ -237,7 +237,7 @@ def train(
         average.model.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         if critic is not None and critic_optimizer is not None and "critic" in state:
-            task.critic.load_state_dict(state["critic"])
+            critic.load_state_dict(state["critic"])
             critic_optimizer.load_state_dict(state["critic_optimizer"])
         task.restore(state.get("task", {}))
         if task.stream is not None and "stream" in state:
@@ -288,7 +288,7 @@ def train(
             state["stream"] = place
         if critic is not None and critic_optimizer is not None:
             state |= {
-                "critic": task.critic.state_dict(),
+                "critic": critic.state_dict(),
                 "critic_optimizer": critic_optimizer.state_dict(),
             }
         return folder.save(state) and written(export, out)
