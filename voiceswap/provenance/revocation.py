@@ -74,6 +74,8 @@ def _read(path: Path) -> dict[str, str]:
     key = signing_key().public_key()
     try:
         data = json.loads(content)
+        if set(data) != {"revoked", "signature"}:  # what is not signed has no place in it
+            raise ValueError
         revoked = {str(digest): str(day) for digest, day in data["revoked"].items()}
         key.verify(bytes.fromhex(data["signature"]), _SIGNED + _canonical(revoked))
     except (InvalidSignature, ValueError, KeyError, TypeError, AttributeError, RecursionError):
