@@ -18,8 +18,11 @@ _CELL = re.compile(r"(-?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]")
 
 
 def kept(page: Path, settings: Mapping[str, Any]) -> Report:
-    """A report of the systems other than ours in the tables of `page`, with as many digits as stand there."""
-    measured = f"{settings['count']} items a task, seed {settings['seed']}."
+    """A report of the systems other than ours in the tables of `page`, with as many digits as stand there.
+
+    They may have been measured on fewer of the same items, or more: heads of columns say on how many.
+    """
+    measured = f"items a task, seed {settings['seed']}."
     if measured not in page.read_text(encoding="utf-8"):
         raise SystemExit(f"{page} is of other settings than {measured} Measure the others again.")
     called = {shown: name for name, shown in NAMES.items()}
