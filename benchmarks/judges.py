@@ -17,8 +17,8 @@ from shown import table
 
 from voiceswap.audio import SAMPLE_RATE, read
 from voiceswap.evaluation import intelligibility, protocol, similarity
-from voiceswap.evaluation.extras import one_thread
 from voiceswap.evaluation.stats import bootstrap
+from voiceswap.threads import one_thread
 
 RECOGNIZERS = {
     "Whisper tiny.en": intelligibility.transcribe,

@@ -27,10 +27,10 @@ from torch import Tensor, nn
 import voiceswap
 from voiceswap import audio, checkpoint
 from voiceswap.acoustics import log_mel
-from voiceswap.evaluation.extras import one_thread
 from voiceswap.evaluation.protocol import Recording, read_manifest
 from voiceswap.evaluation.stats import Interval, bootstrap
 from voiceswap.models.converter import outline_of
+from voiceswap.threads import one_thread
 
 COLLECTIONS = ("librispeech-dev", "common-voice")
 """Those with several recordings of a person."""

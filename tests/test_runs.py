@@ -21,7 +21,8 @@ pytest.importorskip("accelerate", reason="needs voiceswap[train]")
 from voiceswap import checkpoint
 from voiceswap.errors import CheckpointError, OptionError, OutputError, TrainingError
 from voiceswap.models.vocoder import SIZES, Vocoder
-from voiceswap.training.loop import Report, Task, TrainingConfig, train
+from voiceswap.training.loop import Report, Task, train
+from voiceswap.training.optimization import TrainingConfig
 
 STEPS = 60
 RUN = """

@@ -189,8 +189,13 @@ def test_what_is_not_streamed(store, shards, tiny_weights, tmp_path):
     with pytest.raises(OptionError, match="one folder of shards"):
         run("vocoder", preset="tiny", data=[shards, store.folder], out=tmp_path)
     options = {"preset": "tiny", "data": [shards], "teachers": tiny_weights}
-    with pytest.raises(DataError, match="no utterance in it fits"):
+    with pytest.raises(DataError, match="none of their recordings fits"):
         run("synthesizer", out=tmp_path, task={"languages": ("nl",)}, loop={"window": 2}, **options)
+    with pytest.raises(OptionError, match="window=0: it counts shards"):
+        run("vocoder", out=tmp_path, loop={"window": 0}, **options)
+    stream = Stream(shards, seed=0, window=2)
+    with pytest.raises(DataError, match="no utterance in it fits"):  # what is held out may, the rest not
+        stream.advance(lambda utterances, pool: pool([]))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -35,7 +35,7 @@ from voiceswap.training.adapt import adapt
 from voiceswap.training.alignment import align_store
 from voiceswap.training.imitation import Imitation
 from voiceswap.training.lessons import WIDTH
-from voiceswap.training.loop import TrainingConfig
+from voiceswap.training.optimization import TrainingConfig
 from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.run import align, run, stores
 from voiceswap.training.speakers import SpeakerTable, store_vectors

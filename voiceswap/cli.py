@@ -25,7 +25,7 @@ from voiceswap.cli_common import (
     bar,
     load_studio,
 )
-from voiceswap.errors import FileError, TextError, VoiceswapError
+from voiceswap.errors import TextError, VoiceswapError
 
 if TYPE_CHECKING:
     from voiceswap.speech import Speech, SpeechWriter
@@ -140,7 +140,7 @@ def speak(
     if voice is None:
         raise typer.BadParameter("give a voice", param_hint="--voice")
     writer = _writer(out, force)
-    said = text if text is not None else _read_text(file)
+    said = text if text is not None else _text_of(file)
     studio, speaker = _studio_and_voice(voice, device, weights)
     pieces = studio.stream(said, speaker, speed=speed, pitch=pitch, seed=seed, like=like, language=language)
     _write(pieces, writer, out, about=len(said) / _CHARACTERS_A_SECOND / speed)
@@ -270,30 +270,13 @@ def _studio_and_voice(name: str, device: str, weights: Path | None) -> tuple[Stu
     return studio(), voice
 
 
-def _read_text(path: Path | None) -> str:
+def _text_of(path: Path | None) -> str:
     """The text of a file, or of standard input for ``-``."""
-    try:
-        if str(path) == "-":
-            content = sys.stdin.buffer.read(LARGEST_TEXT + 1)
-        else:
-            with Path(path or "").open("rb") as handle:
-                content = handle.read(LARGEST_TEXT + 1)
-    except OSError as error:
-        raise FileError(
-            f"the text {str(path)!r}", f"it cannot be read ({error.strerror})", "Check the path"
-        ) from None
-    if len(content) > LARGEST_TEXT:
-        raise TextError(
-            f"the text {str(path)!r}", f"it is longer than {LARGEST_TEXT} bytes", "Speak it in parts"
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TextError(
-            f"the text {str(path)!r}",
-            f"it is not UTF-8 (byte {error.start})",
-            "Save it as plain text in UTF-8",
-        ) from None
+    from voiceswap.files import read_text
+
+    place = None if str(path) == "-" else path
+    name = f"the text {str(path)!r}"
+    return read_text(place, name, largest=LARGEST_TEXT, longer="Speak it in parts", error=TextError)
 
 
 def _writer(out: Path, force: bool) -> SpeechWriter:

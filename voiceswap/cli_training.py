@@ -217,7 +217,7 @@ def train(
     from dataclasses import fields as fields_of
 
     from voiceswap.studio import WEIGHTS
-    from voiceswap.training.loop import TrainingConfig
+    from voiceswap.training.optimization import TrainingConfig
     from voiceswap.training.run import run
 
     if init == Path("bundled"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from voiceswap.errors import OutputError
+from voiceswap.errors import FileError, InputError, OutputError
 
 
 def check_output(path: Path, *, force: bool = False) -> None:
@@ -67,6 +68,30 @@ def refusals(path: Path) -> Iterator[None]:
             "an output needs room and permission",
             "Free some space, or write elsewhere",
         ) from error
+
+
+def read_text(
+    path: Path | None, name: str, *, largest: int, longer: str, error: type[InputError] = InputError
+) -> str:
+    """The UTF-8 text of a file, or of standard input for None, of at most `largest` bytes.
+
+    `name` is what messages call it, `longer` what to do about one that is. Raises FileError where it cannot
+    be read, and `error` for other content.
+    """
+    try:
+        if path is None:
+            content = sys.stdin.buffer.read(largest + 1)
+        else:
+            with path.open("rb") as handle:
+                content = handle.read(largest + 1)
+    except OSError as refused:
+        raise FileError(name, f"it cannot be read ({refused.strerror})", "Check the path") from None
+    if len(content) > largest:
+        raise error(name, f"it is longer than {largest} bytes", longer)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise error(name, f"it is not UTF-8 (byte {fault.start})", "Save it as plain text in UTF-8") from None
 
 
 def digest(content: str | os.PathLike[str] | tuple[ArrayLike, int]) -> str:

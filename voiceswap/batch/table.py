@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voiceswap.errors import FileError, InputError
+from voiceswap.errors import InputError
+from voiceswap.files import read_text
 
 if TYPE_CHECKING:
     from voiceswap.voice import Voice
@@ -70,7 +71,7 @@ def read(path: str | Path, **defaults: Any) -> list[Row]:
     unknown = set(defaults) - {field.name for field in fields(Row)}
     if unknown:
         raise TypeError(f"rows have no {', '.join(sorted(unknown))}")
-    text = _content(path)
+    text = read_text(path, f"the table {str(path)!r}", largest=LARGEST, longer="Split it")
     cells = _json_lines(path, text) if path.suffix.lower() == ".jsonl" else _tab_separated(path, text)
     rows, lines = [], []
     for line, given in cells:
@@ -99,25 +100,6 @@ def check_unique(rows: Iterable[Row], places: Iterable[str]) -> None:
 
 def _at(path: Path, line: int) -> str:
     return f"line {line} of {str(path)!r}"
-
-
-def _content(path: Path) -> str:
-    name = repr(str(path))
-    try:
-        with path.open("rb") as handle:
-            content = handle.read(LARGEST + 1)
-    except OSError as error:
-        raise FileError(
-            f"the table {name}", f"it cannot be read ({error.strerror})", "Check the path"
-        ) from None
-    if len(content) > LARGEST:
-        raise InputError(f"the table {name}", f"it is longer than {LARGEST} bytes", "Split it")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"the table {name}", f"it is not UTF-8 (byte {error.start})", "Save it as plain text in UTF-8"
-        ) from None
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

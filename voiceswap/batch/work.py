@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
 import soundfile
-import torch
 
 from voiceswap.batch.ledger import Outcome
 from voiceswap.batch.table import Row
@@ -18,6 +15,7 @@ from voiceswap.errors import CheckpointError, ConsentError, InputError, OutputEr
 from voiceswap.provenance.certificates import identity
 from voiceswap.speech import SpeechWriter
 from voiceswap.studio import Studio, load
+from voiceswap.threads import one_thread
 from voiceswap.voice import Voice
 
 _AT_WORK = Lock()  # a worker may have several threads; the models and eSpeak serve one at a time
@@ -78,7 +76,7 @@ def make_one(task: Task, place: Place) -> Outcome:
     many processes share a machine.
     """
     path, row = place.staging / task.staged, task.row
-    with _AT_WORK, _one_thread():
+    with _AT_WORK, one_thread():
         if not path.is_file():
             studio = _studio(place.weights, place.device, place.weights_hash)
             try:
@@ -114,13 +112,3 @@ def _studio(weights: Path | None, device: str, weights_hash: str) -> Studio:
             "Give all workers the same voiceswap and the same weights",
         )
     return studio
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

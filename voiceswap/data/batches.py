@@ -42,16 +42,28 @@ class Utterance:
         return self.item.split == "dev" or (self.item.frame_offset // 7) % 40 == 0
 
 
+def _none_fits() -> DataError:
+    return DataError(
+        "the feature folders",
+        "none of their recordings fits this model",
+        "Synthesizer and phone recognizer need texts and `prepare --align`; see docs/training.md",
+    )
+
+
+def held_out(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
+    """Up to `count` of the held-out utterances, always the same; of all where none is. DataError for none."""
+    found = [u for u in utterances if u.held_out] or utterances
+    if not found:
+        raise _none_fits()
+    return [found[i] for i in np.random.default_rng(0).permutation(len(found))[:count]]
+
+
 class Pool:
     """Utterances to draw from, each source (corpus) with its own weight."""
 
     def __init__(self, utterances: Sequence[Utterance], weights: dict[str, float] | None = None) -> None:
         if not utterances:
-            raise DataError(
-                "the feature folders",
-                "none of their recordings fits this model",
-                "Synthesizer and phone recognizer need texts and `prepare --align`; see docs/training.md",
-            )
+            raise _none_fits()
         self.utterances = list(utterances)
         sources: dict[str, list[int]] = {}
         for index, utterance in enumerate(self.utterances):

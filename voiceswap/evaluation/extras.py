@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +54,3 @@ def at_judge_rate(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
     moved = samples if sample_rate == JUDGE_RATE else resample(samples, sample_rate, JUDGE_RATE)
     return np.clip(np.asarray(moved, np.float32), -1.0, 1.0)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, torch computes on one thread; afterwards on as many as before."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from voiceswap.errors import EnrollmentError
-from voiceswap.evaluation.extras import one_thread
 from voiceswap.evaluation.protocol import Item, Plan
+from voiceswap.threads import one_thread
 
 if TYPE_CHECKING:
     from voiceswap.speech import Speech

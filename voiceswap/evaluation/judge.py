@@ -15,8 +15,8 @@ import numpy as np
 
 from voiceswap.errors import DataError
 from voiceswap.evaluation import intelligibility, pitch, quality, similarity
-from voiceswap.evaluation.extras import one_thread
 from voiceswap.evaluation.stats import Interval, bootstrap
+from voiceswap.threads import one_thread
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 COUNTS = {

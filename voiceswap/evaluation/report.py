@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from voiceswap.errors import DataError, OptionError
 from voiceswap.evaluation import intelligibility, judge, measure, protocol, similarity
-from voiceswap.evaluation.extras import one_thread
 from voiceswap.evaluation.generate import SPEED_FILE, generate
 from voiceswap.evaluation.judge import Verdict
 from voiceswap.evaluation.measure import RECORDINGS
 from voiceswap.evaluation.similarity import ENCODERS
 from voiceswap.evaluation.stats import Interval
+from voiceswap.threads import one_thread
 
 if TYPE_CHECKING:
     from voiceswap.studio import Studio

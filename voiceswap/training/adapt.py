@@ -10,7 +10,8 @@ import numpy as np
 
 from voiceswap import audio, checkpoint
 from voiceswap.errors import ConsentError, DataError
-from voiceswap.training.loop import TrainingConfig, train
+from voiceswap.training.loop import train
+from voiceswap.training.optimization import TrainingConfig
 from voiceswap.training.raw import recordings_in
 from voiceswap.training.tasks.adapter import AdapterTask, AdapterTraining
 from voiceswap.voice import Adapter, Voice

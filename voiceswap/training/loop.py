@@ -7,7 +7,6 @@ and reaches the same losses.
 
 from __future__ import annotations
 
-import copy
 import math
 import signal
 import time
@@ -23,12 +22,14 @@ from torch import Tensor, nn
 
 from voiceswap import checkpoint
 from voiceswap.data.batches import Pool, Utterance
-from voiceswap.errors import OptionError, OutputError, VoiceswapError
+from voiceswap.errors import OutputError, VoiceswapError
 from voiceswap.training.ahead import Place, batches, chances, workers_for
 from voiceswap.training.folder import Log, RunFolder
+from voiceswap.training.optimization import Average, TrainingConfig, optimizer_for, part_of, rate_at
+from voiceswap.training.processes import agreed, average_gradients, spread, weight_of
 from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.stream import Stream
-from voiceswap.training.trouble import HOPELESS, agreed, asked_to_stop, hopeless, too_large, written
+from voiceswap.training.trouble import HOPELESS, asked_to_stop, hopeless, too_large, written
 
 Batch = dict[str, Tensor]
 
@@ -89,109 +90,6 @@ class Task(ABC):
         return model
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Settings of the loop; a preset is one of these for each model."""
-
-    steps: int = 100_000
-    """Where the learning rate has fallen to its end; training stops there."""
-    window: int = 8
-    """Shards in memory at a time, where the data are shards; as many more are read meanwhile."""
-    workers: int | None = None
-    """Processes that make batches ahead of their steps; None for up to eight a GPU, and none for a CPU."""
-    minutes: float = 0.0
-    """If not 0, the end in minutes of training instead of steps (all runs of the folder counted)."""
-    learning_rate: float = 1e-3
-    warmup: int = 200
-    final_rate: float = 0.05
-    """Learning rate at the end as a share of the highest; it falls along a cosine in the last half."""
-    critic_rate: float = 4e-4
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    ema: float = 0.999
-    seed: int = 0
-    frozen: tuple[str, ...] = ()
-    """Parts of the model that stay as they are, by name: for fine-tuning from other weights."""
-    bfloat16: bool = True
-    """Matrix products in bfloat16 on CPUs that have instructions for them (`training/products.py`)."""
-    log_every: int = 50
-    validate_minutes: float = 8.0
-    save_minutes: float = 4.0
-
-
-class _Average:
-    """Exponential moving average of a model's parameters, with a warm-up of its decay."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        self.decay = decay
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        mine: list[Tensor] = list(self.model.parameters())
-        theirs = [p.detach() for p in model.parameters()]
-        torch._foreach_lerp_(mine, theirs, weight)
-        for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
-            own.copy_(other)
-
-
-def _rate(config: TrainingConfig, step: int, seconds: float) -> float:
-    """Learning rate as a share of the highest."""
-    done = seconds / (60 * config.minutes) if config.minutes else step / config.steps
-    fall = max(0.0, min(1.0, 2 * done - 1))
-    share = config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * fall))
-    return share * min(1.0, (step + 1) / config.warmup)
-
-
-def _part(model: nn.Module, name: str) -> nn.Module:
-    parts = dict(model.named_children())
-    if name not in parts:
-        raise OptionError(
-            f"frozen={name!r}", f"the model's parts are {', '.join(parts)}", "Name some of those"
-        )
-    return parts[name]
-
-
-def _optimizer(model: nn.Module, rate: float, config: TrainingConfig) -> torch.optim.Optimizer:
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.8, 0.99), foreach=True)
-
-
-def _weight(accelerator: Any, task: Task, batch: Batch) -> float:
-    """Of a process' losses in the mean of all: the batches that a stream cuts differ by a row."""
-    if task.stream is None or accelerator.num_processes == 1:
-        return 1.0
-    rows = torch.tensor(float(len(next(iter(batch.values())))), device=accelerator.device)
-    return float(rows / accelerator.reduce(rows, "mean"))
-
-
-def _spread(accelerator: Any, module: nn.Module) -> nn.Module:
-    """`module` on the device, with the same weights in every process.
-
-    Not DistributedDataParallel: tasks call parts of models, and not all of them in every step.
-    """
-    module = accelerator.prepare_model(module, evaluation_mode=True)  # the same one, on the device
-    if accelerator.num_processes > 1:
-        for tensor in module.state_dict().values():
-            torch.distributed.broadcast(tensor, 0)
-    return module
-
-
-def _average_gradients(accelerator: Any, module: nn.Module) -> None:
-    """Give every process the mean gradient."""
-    gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    if accelerator.num_processes > 1 and gradients:
-        together = accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
-        for gradient, mean in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(mean.view_as(gradient))
-
-
 def train(
     task: Task,
     out: Path,
@@ -219,15 +117,15 @@ def train(
     accelerator = Accelerator(mixed_precision=mixed)
     set_seed(config.seed)
     for name in config.frozen:
-        _part(task.model, name).requires_grad_(False)
+        part_of(task.model, name).requires_grad_(False)
     folder = RunFolder(out, active=accelerator.is_main_process)
-    average = _Average(task.model.to(accelerator.device), config.ema)
-    model = _spread(accelerator, task.model)
-    optimizer = accelerator.prepare(_optimizer(task.model, config.learning_rate, config))
+    average = Average(task.model.to(accelerator.device), config.ema)
+    model = spread(accelerator, task.model)
+    optimizer = accelerator.prepare(optimizer_for(task.model, config.learning_rate, config))
     critic = critic_optimizer = None
     if task.critic is not None:
-        critic = _spread(accelerator, task.critic)
-        critic_optimizer = accelerator.prepare(_optimizer(task.critic, config.critic_rate, config))
+        critic = spread(accelerator, task.critic)
+        critic_optimizer = accelerator.prepare(optimizer_for(task.critic, config.critic_rate, config))
     step, seconds, best = 0, 0.0, math.inf
     place: Place | None = None
 
@@ -322,7 +220,7 @@ def train(
         saved = validated = seconds  # by the main process' clock, as all that depends on time
         while seconds < 60 * config.minutes if config.minutes else step < config.steps:
             torch.manual_seed(chances(config.seed, step, accelerator.process_index)[1])
-            share = _rate(config, step, seconds)
+            share = rate_at(config, step, seconds)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * share
             made, following = next(coming)
@@ -332,14 +230,14 @@ def train(
             try:
                 with accelerator.autocast():
                     losses, seen = task.losses(model, batch, step)
-                weight = _weight(accelerator, task, batch)
+                weight = weight_of(accelerator, batch)
                 losses = {name: value * weight for name, value in losses.items()}
                 optimizer.zero_grad()
                 accelerator.backward(torch.stack(list(losses.values())).sum())
             except torch.OutOfMemoryError as error:
                 optimizer.zero_grad()
                 raise too_large(task, model, batch, step, accelerator) from error
-            _average_gradients(accelerator, model)
+            average_gradients(accelerator, model)
             norm = accelerator.clip_grad_norm_(model.parameters(), config.clip)
             infinite = 0 if torch.isfinite(norm) else infinite + 1
             if not infinite:  # one bad batch must not end a night's run
@@ -356,7 +254,7 @@ def train(
                 critic_losses = {name: value * weight for name, value in critic_losses.items()}
                 critic_optimizer.zero_grad()
                 accelerator.backward(torch.stack(list(critic_losses.values())).sum())
-                _average_gradients(accelerator, critic)
+                average_gradients(accelerator, critic)
                 if torch.isfinite(accelerator.clip_grad_norm_(critic.parameters(), config.clip)):
                     critic_optimizer.step()
                 losses |= critic_losses

@@ -16,7 +16,8 @@ from voiceswap.data.features import FeatureStore
 from voiceswap.data.shards import PLAN
 from voiceswap.errors import DataError, OptionError
 from voiceswap.training import presets
-from voiceswap.training.loop import Task, TrainingConfig, train
+from voiceswap.training.loop import Task, train
+from voiceswap.training.optimization import TrainingConfig
 from voiceswap.training.stream import Stream, is_sharded
 
 
@@ -112,6 +113,8 @@ def _stream(kind: str, folders: list[Path], config: TrainingConfig) -> Stream:
             "one folder of shards is read at a time",
             "Write the shards of all feature folders into one with `voiceswap shard`",
         )
+    if config.window < 1:
+        raise OptionError(f"window={config.window}", "it counts shards", "Give 1 or more")
     return Stream(folders[0], seed=config.seed, window=config.window)
 
 

@@ -40,16 +40,6 @@ def asked_to_stop() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def agreed(accelerator: Any, stop: bool, seconds: float) -> tuple[bool, float]:
-    """Whether any process is to `stop`, and the main one's `seconds`: all have to do the same at a step."""
-    if accelerator.num_processes == 1:
-        return stop, seconds
-    clock = seconds if accelerator.is_main_process else 0.0
-    told = torch.tensor([float(stop), clock], dtype=torch.float32, device=accelerator.device)
-    told = accelerator.reduce(told, "sum").cpu()
-    return bool(told[0] > 0), float(told[1])
-
-
 def written(export: Callable[[Path], None], where: Path) -> bool:
     """Whether weights could be written: a full disk must not end a run."""
     try:

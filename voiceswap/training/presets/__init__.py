@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from voiceswap.errors import OptionError
-from voiceswap.training.loop import TrainingConfig
+from voiceswap.training.optimization import TrainingConfig
 
 NAMES = ("tiny", "base", "large")
 

@@ -6,7 +6,7 @@ Shares of the corpora are those of the shipped weights; a corpus that is not nam
 from __future__ import annotations
 
 from voiceswap.models import converter, detector, phone_recognizer, speaker_encoder, synthesizer, vocoder
-from voiceswap.training.loop import TrainingConfig
+from voiceswap.training.optimization import TrainingConfig
 from voiceswap.training.presets import Preset
 from voiceswap.training.tasks.converter import ConverterTraining
 from voiceswap.training.tasks.detector import DetectorTraining

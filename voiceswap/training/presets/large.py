@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voiceswap.models import converter, detector, phone_recognizer, speaker_encoder, synthesizer, vocoder
-from voiceswap.training.loop import TrainingConfig
+from voiceswap.training.optimization import TrainingConfig
 from voiceswap.training.presets import Preset
 from voiceswap.training.tasks.converter import ConverterTraining
 from voiceswap.training.tasks.detector import DetectorTraining

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from voiceswap.data.batches import Pool, Utterance, crop, load_utterances, weighs
+from voiceswap.data.batches import Pool, Utterance, crop, held_out, load_utterances, weighs
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import perturb, warp_formants
 from voiceswap.models.converter import Converter, loudness_of
@@ -86,9 +86,7 @@ class ConverterTask(Task):
         self.encoder = encoder.requires_grad_(False)
         self.config = config
         found = load_utterances(folders, lambda item: weighs(item, config.weights))
-        held = [u for u in found if u.held_out] or found
-        rng = np.random.default_rng(0)
-        self.held = [held[i] for i in rng.permutation(len(held))[:40]]
+        self.held = held_out(found, 40)
         self.stream = stream
         if stream is None:
             self.feed(found, lambda utterances: Pool(utterances, dict(config.weights) or None))

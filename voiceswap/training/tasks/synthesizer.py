@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voiceswap.acoustics import ACOUSTICS, mel_filters
-from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances, pad, weighs
+from voiceswap.data.batches import BAND_HZ, Pool, Utterance, held_out, load_utterances, pad, weighs
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import warp_formants
 from voiceswap.models.speaker_encoder import SpeakerEncoder
@@ -85,9 +85,7 @@ class SynthesizerTask(Task):
         self.encoder = encoder.requires_grad_(False)
         self.config = config
         found = load_utterances(folders)
-        held = [u for u in found if u.held_out and self._fits(u)] or [u for u in found if self._fits(u)]
-        rng = np.random.default_rng(0)
-        self.held = [held[i] for i in rng.permutation(len(held))[:36]]
+        self.held = held_out([u for u in found if self._fits(u)], 36)
         self.stream = stream
         if stream is None:
             self.feed(found, lambda utterances: Pool(utterances, dict(config.weights) or None))
