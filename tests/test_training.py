@@ -182,17 +182,17 @@ def test_resumed_run_reaches_the_same_losses(kind, steps, task, data, teachers, 
 
     loop = {"steps": steps, "log_every": 1, "save_minutes": 0.0}
     train(kind, data, teachers, tmp_path / "whole", loop=loop, task=task)
-    rate = loop_module._rate
+    rate = loop_module.rate_at
 
     def killed(config, step, seconds):
         if step == steps // 2:
             raise Killed
         return rate(config, step, seconds)
 
-    monkeypatch.setattr(loop_module, "_rate", killed)
+    monkeypatch.setattr(loop_module, "rate_at", killed)
     with pytest.raises(Killed):
         train(kind, data, teachers, tmp_path / "parts", loop=loop, task=task)
-    monkeypatch.setattr(loop_module, "_rate", rate)
+    monkeypatch.setattr(loop_module, "rate_at", rate)
     # Nothing may hang on the state of the process.
     train(kind, data, teachers, tmp_path / "parts", loop=loop, task=task, resume=True, seed=99)
     whole, parts = without_time(log(tmp_path / "whole")), without_time(log(tmp_path / "parts"))
