@@ -1,7 +1,8 @@
-"""Compare `voiceswap.acoustics.f0_track` with WORLD's harvest and dio where the true F0 is known.
+"""Compare `voiceswap.acoustics.f0_track` with WORLD's harvest and dio, and with Praat on recordings.
 
     pip install hibari-tts onnx onnxruntime pyworld 'setuptools<81'
     python benchmarks/f0.py TEACHER SENTENCES [--count 24] [--vary UNVOICED 0.3 0.38] [--vary WINDOW 0.024]
+                            [--recordings CORPUS]
 
 TEACHER is the folder of speak.py, whose `Heart` speaks from source-filter parameters, F0 among them.
 SENTENCES (a text file, one a line) are rendered in 32 voices with warped vocal tracts and melodies, and get
@@ -11,11 +12,14 @@ underscore) set to other values.
 Of the frames that both call voiced, `gross` lie over 0.2 octaves off, and `octave` of those within 0.2
 octaves of a whole number; `fine` is the median error of the others. `false voiced` and `false unvoiced` are
 shares of all frames. `speed` is in times real time, with the threads that OMP_NUM_THREADS allows.
+With `--recordings` the same is said about recordings of 48 people of a corpus' training part, Praat's track
+being taken for the truth, which it is not: in creaky and breathy voice all trackers differ.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import importlib
 import sys
 import time
@@ -26,8 +30,9 @@ from typing import Any
 import numpy as np
 import pyworld
 
-from voiceswap import acoustics
+from voiceswap import acoustics, audio
 from voiceswap.acoustics import ACOUSTICS
+from voiceswap.evaluation import pitch
 
 Speech = tuple[np.ndarray, np.ndarray]
 """Samples [N] at 24 kHz, and the true F0 [T] in Hz at our frames, 0 where unvoiced."""
@@ -66,6 +71,25 @@ def true_f0(f0: np.ndarray, voice: dict[str, float], samples: int) -> np.ndarray
         f0 = center * (np.maximum(f0, 1) / center) ** voice["range"] * voice["f0"]
     places = np.arange(samples // ACOUSTICS.hop + 1) * ACOUSTICS.hop / _PARAMETER_HOP - 0.5
     return np.where(voiced, f0, 0.0)[np.clip(np.round(places), 0, len(f0) - 1).astype(int)]
+
+
+def recordings(corpus: Path, people: int = 48) -> list[Speech]:
+    """At most 8 s of a recording of each of so many people who may be trained on, and Praat's F0."""
+    chosen: dict[str, str] = {}
+    with (corpus / "manifest.tsv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if row["split"] == "train" and row["language"] == "en" and float(row["seconds"]) > 3:
+                chosen.setdefault(row["speaker"], row["path"])
+    made = []
+    for speaker in sorted(chosen)[:: max(1, len(chosen) // people)][:people]:
+        samples = audio.level(audio.read(corpus / chosen[speaker]))[: 8 * ACOUSTICS.sample_rate]
+        found = pitch.track(samples, ACOUSTICS.sample_rate)
+        # Praat centres its frames: as much is left over at either end.
+        first = (len(samples) / ACOUSTICS.sample_rate - (len(found) - 1) * pitch.FRAME_SECONDS) / 2
+        times = np.arange(len(samples) // ACOUSTICS.hop + 1) / ACOUSTICS.frame_rate
+        places = np.round((times - first) / pitch.FRAME_SECONDS).clip(0, len(found) - 1)
+        made.append((samples, found[places.astype(int)]))
+    return made
 
 
 def harvest(wave: np.ndarray) -> np.ndarray:
@@ -117,17 +141,22 @@ def main() -> None:
     parser.add_argument("sentences", type=Path, help="text file, one sentence a line")
     parser.add_argument("--count", type=int, default=24, help="sentences")
     parser.add_argument("--vary", nargs="+", action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--recordings", type=Path, metavar="CORPUS")
     arguments = parser.parse_args()
-    speech = speak(arguments.teacher, arguments.sentences, arguments.count)
-    acoustics.f0_track(speech[0][0])  # imports are not timed
-    for name, tracker in {"voiceswap": acoustics.f0_track, "harvest": harvest, "dio": dio}.items():
-        measure(name, tracker, speech)
-    for name, *values in arguments.vary:
-        kept = getattr(acoustics, f"_{name}")
-        for value in values:
-            setattr(acoustics, f"_{name}", type(kept)(value))
-            measure(f"voiceswap, {name} {value}", acoustics.f0_track, speech)
-        setattr(acoustics, f"_{name}", kept)
+    speech = {"synthetic": speak(arguments.teacher, arguments.sentences, arguments.count)}
+    if arguments.recordings:
+        speech["recorded"] = recordings(arguments.recordings)
+    acoustics.f0_track(speech["synthetic"][0][0])  # imports are not timed
+    for kind, spoken in speech.items():
+        print(f"\n{kind}, {sum(len(wave) for wave, _ in spoken) / ACOUSTICS.sample_rate:.0f} s")
+        for name, tracker in {"voiceswap": acoustics.f0_track, "harvest": harvest, "dio": dio}.items():
+            measure(name, tracker, spoken)
+        for name, *values in arguments.vary:
+            kept = getattr(acoustics, f"_{name}")
+            for value in values:
+                setattr(acoustics, f"_{name}", type(kept)(value))
+                measure(f"voiceswap, {name} {value}", acoustics.f0_track, spoken)
+            setattr(acoustics, f"_{name}", kept)
 
 
 if __name__ == "__main__":

@@ -268,6 +268,20 @@ def test_synthesizer_rounds_without_drift():
     assert say(model).mel.shape[1] == round(10 * 2.45)
 
 
+def test_synthesizer_reads_further_languages():
+    model = tiny("synthesizer")
+    assert model.reading(["en"]) is model
+    wider = model.reading(["en", "de"]).reading(["nl"])
+    assert list(wider.config.languages) == ["en", "de", "nl"]
+    assert close(say(wider).mel, say(model).mel)  # nothing is lost of what was known
+    assert close(say(wider, language="nl").mel, say(wider).mel)
+    wider.language.weight.data[1] += 3.0
+    assert close(say(wider).mel, say(model).mel)
+    german = say(wider, language="de").mel
+    assert german.shape != say(wider).mel.shape or not close(german, say(wider).mel, 1e-2)
+    assert close(say(wider.reading(["fr"]), language="de").mel, german)
+
+
 def test_padding_does_not_change_the_synthesizer():
     model = tiny("synthesizer")
     ids, stress = torch.randint(2, 40, (2, 9)), torch.randint(0, 3, (2, 9))

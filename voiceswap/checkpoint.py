@@ -141,7 +141,10 @@ def load(path: str | Path, kind: str, *, device: torch.device | str = "cpu") -> 
         )
     model_class, config_class = MODELS[kind]
     try:
-        model = model_class(config_class(**json.loads(header["config"])))
+        config = json.loads(header["config"])
+        model = model_class(
+            config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+        )
         model.load_state_dict(
             {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}
         )

@@ -97,8 +97,8 @@ class Studio:
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """Languages of text that the synthesizer has learnt: of ``en``, ``de`` and ``nl``."""
-        training = json.loads(checkpoint.read_header(self._file("synthesizer"))["training"])
-        return tuple(training.get("languages", ("en",)))
+        config = json.loads(checkpoint.read_header(self._file("synthesizer"))["config"])
+        return tuple(config.get("languages", ("en",)))
 
     @cached_property
     def voices(self) -> Mapping[str, Voice]:
@@ -213,7 +213,7 @@ class Studio:
         said = self._edged(sentences(text, language))
         if like is not None:
             said = self._imitated(list(said), like, voice, float(pitch))
-        made = self._spoken(said, voice, float(speed), float(pitch), int(seed))
+        made = self._spoken(said, voice, float(speed), float(pitch), int(seed), language)
         source = text.encode(errors="surrogatepass")  # of bytes on the command line, and of JSON
         return self._speech(made, "speak", voice, sha256(source).hexdigest())
 
@@ -244,6 +244,7 @@ class Studio:
         speed: float,
         pitch: float,
         seed: int,
+        language: str,
     ) -> Iterator[NDArray[np.float32]]:
         speaker = torch.from_numpy(np.array(voice.vector)).to(self.device)
         silence, exact = 0.0, False  # that is due before the next sentence
@@ -262,6 +263,7 @@ class Studio:
                 pitch=pitch,
                 quality=_QUALITY,
                 emphasis=self._emphasis(sentence),
+                language=language,
                 durations=None if prosody is None else prosody.durations.to(self.device),
                 f0=None if prosody is None else prosody.f0.to(self.device),
                 **({} if np.isnan(voice.rate) else {"rate": voice.rate}),

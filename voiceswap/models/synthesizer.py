@@ -6,7 +6,8 @@ from the speaker's median; the voice brings both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,8 @@ class SynthesizerConfig:
     expansion: int = 3
     condition: int = 128
     speaker: int = 192
+    languages: tuple[str, ...] = ("en",)
+    """Those that it reads. With more than one a vector tells them apart, as they share phonemes."""
 
 
 SIZES = {
@@ -60,6 +63,9 @@ class Synthesizer(nn.Module):
         self.config = c = config or SynthesizerConfig()
         self.symbol = nn.Embedding(len(INVENTORY), c.text_channels)
         self.stress = nn.Embedding(3, c.text_channels)
+        self.language = nn.Embedding(len(c.languages), c.text_channels) if len(c.languages) > 1 else None
+        if self.language is not None:
+            nn.init.zeros_(self.language.weight)
         self.speaker = SpeakerCondition(c.speaker, c.condition)
         self.rate = nn.Linear(1, c.condition)
         self.text = ConvNeXt(
@@ -100,15 +106,37 @@ class Synthesizer(nn.Module):
             condition=c.condition,
         )
 
+    def reading(self, languages: Iterable[str]) -> Synthesizer:
+        """Itself, or one with its weights that reads `languages` as well once it has been trained to."""
+        known = self.config.languages
+        more = [language for language in languages if language not in known]
+        if not more:
+            return self
+        wider = Synthesizer(replace(self.config, languages=(*known, *more)))
+        for name, value in self.state_dict().items():
+            wider.state_dict()[name][: len(value)] = value
+        return wider.train(self.training)
+
     def condition(self, speaker: Tensor, quality: Tensor) -> Tensor:
         """Condition [B, C] of speaker vectors [B, S] and `recording_quality` [B]."""
         return self.speaker(speaker, quality)
 
     def plan(
-        self, ids: Tensor, stress: Tensor, condition: Tensor, rate: Tensor, mask: Tensor | None = None
+        self,
+        ids: Tensor,
+        stress: Tensor,
+        condition: Tensor,
+        rate: Tensor,
+        mask: Tensor | None = None,
+        language: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Ids, stresses [B, P], `rate` [B] in phones a second → hidden [B, P, C], log(1 + frames) [B, P]."""
+        """Ids, stresses [B, P], `rate` [B] in phones a second → hidden [B, P, C], log(1 + frames) [B, P].
+
+        `language` [B] counts in the configuration's `languages`; the first one if not given.
+        """
         x = self.symbol(ids) + self.stress(stress)
+        if self.language is not None:
+            x = x + self.language(ids.new_zeros(len(ids)) if language is None else language)[:, None]
         hidden = self.text(x if mask is None else x * mask, mask, condition)
         paced = condition + self.rate(torch.log(rate / DEFAULT_RATE)[:, None] * 4)
         return hidden, self.duration(self.forget(hidden), mask, paced).squeeze(-1)
@@ -149,16 +177,19 @@ class Synthesizer(nn.Module):
         durations: Tensor | None = None,
         f0: Tensor | None = None,
         emphasis: Tensor | None = None,
+        language: str = "en",
     ) -> Acoustics:
         """One utterance: ids and stresses [P], speaker vector [S] → mel [M, T] and F0 [T] in Hz.
 
         `speed` multiplies the tempo; `pitch` moves F0 by semitones. With `durations` [P] in frames and the
         `f0` [T] that goes with them neither is predicted. Where `emphasis` [P] is 1 a phone is longer, higher
-        and louder than predicted, by rule (`_LONGER`, `_HIGHER`, `_LOUDER`).
+        and louder than predicted, by rule (`_LONGER`, `_HIGHER`, `_LOUDER`). `language` is one of the
+        configuration's.
         """
         condition = self.condition(speaker[None], torch.tensor([quality], device=ids.device))
         pace = torch.tensor([rate], device=ids.device)
-        hidden, log_durations = self.plan(ids[None], stress[None], condition, pace)
+        place = torch.tensor([self.config.languages.index(language)], device=ids.device)
+        hidden, log_durations = self.plan(ids[None], stress[None], condition, pace, language=place)
         if durations is None:
             exact = (torch.expm1(log_durations).clamp(min=0.0, max=120.0) / speed)[0]
             if emphasis is not None:

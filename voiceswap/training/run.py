@@ -53,6 +53,8 @@ def run(
     config = _replaced(chosen.loop, loop or {})
     torch.manual_seed(config.seed)  # the first weights are drawn too
     model = checkpoint.load(init, kind).train() if init else checkpoint.MODELS[kind][0](chosen.model)
+    if kind == "synthesizer":
+        model = model.reading(settings.languages).train()
     stream = None
     if kind == "detector":  # hears recordings, not features
         folders = sorted(folder for path in data for folder in Path(path).iterdir() if folder.is_dir())
@@ -66,8 +68,6 @@ def run(
     notes: dict[str, Any] = {"data": sorted({store.name for store in folders}), "preset": preset}
     if frozen.hashes:  # other ones' vectors mean nothing to it
         notes["teachers"] = frozen.hashes
-    if kind == "synthesizer":
-        notes["languages"] = list(settings.languages)
     if init:
         notes |= {"from": init.name, "before": json.loads(checkpoint.read_header(init)["training"])}
     record = {

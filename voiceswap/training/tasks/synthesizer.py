@@ -39,10 +39,7 @@ class SynthesizerTraining:
     """Frames of each utterance that melody and mel are learnt on; the text is always read whole."""
     weights: tuple[tuple[str, float], ...] = ()
     languages: tuple[str, ...] = ("en",)
-    """Those of the recordings that are learnt, and that a Studio of the weights speaks.
-
-    Nothing else tells the model which it is: the inventory holds the phonemes of all three, and how one that
-    they share sounds is up to its neighbors."""
+    """Those of the recordings that are learnt."""
     pseudo: float = 0.3
     """Share of the utterances that are disguised as people who do not exist, for more speakers."""
     astray: float = 0.35
@@ -82,6 +79,7 @@ class SynthesizerTask(Task):
         stream: Stream | None = None,
     ) -> None:
         self.model = model
+        self.languages = model.config.languages
         self.encoder = encoder.requires_grad_(False)
         self.config = config
         found = load_utterances(folders)
@@ -122,7 +120,7 @@ class SynthesizerTask(Task):
         *,
         disguise: bool = False,
     ) -> Batch:
-        """ids, stress, durations [B, P]; mel [B, M, T]; f0, shape [B, T]; frames, rate … [B].
+        """ids, stress, durations [B, P]; mel [B, M, T]; f0, shape [B, T]; frames, rate, language … [B].
 
         `table` knows the speakers of `rows`.
         """
@@ -140,7 +138,9 @@ class SynthesizerTask(Task):
             vectors.append(vector)
             mels.append(mel)
             pitches.append(f0)
+        known = self.languages
         return {
+            "language": torch.tensor([known.index(u.item.language) for u in utterances]),
             "ids": pad([np.array(u.item.phonemes) for u in utterances]),
             "stress": pad([np.array(u.item.stress) for u in utterances]),
             "durations": pad([np.array(u.item.durations) for u in utterances]),
@@ -160,7 +160,9 @@ class SynthesizerTask(Task):
         bare: Any = getattr(model, "module", model)
         text_mask = lengths_to_mask(batch["phones"], batch["ids"].shape[1])
         condition = bare.condition(batch["speaker"], batch["quality"])
-        hidden, planned = bare.plan(batch["ids"], batch["stress"], condition, batch["rate"], text_mask)
+        hidden, planned = bare.plan(
+            batch["ids"], batch["stress"], condition, batch["rate"], text_mask, batch["language"]
+        )
         spread = bare.spread(hidden, batch["durations"], batch["mel"].shape[2])
         if step >= 0:
             batch, spread = self._segments(batch, spread)
@@ -223,6 +225,7 @@ class SynthesizerTask(Task):
             f0_median=self.held_table.pitch[speaker][0],
             f0_spread=self.held_table.pitch[speaker][1],
             rate=float(picture["rate"][0]),
+            language=self.held[0].item.language,
         )
         return Report(
             {name: float(np.mean(values)) for name, values in totals.items()},
