@@ -11,12 +11,12 @@ pytest.importorskip("silero_vad", reason="needs voiceswap[train]")
 pytest.importorskip("rapidfuzz", reason="needs voiceswap[train]")
 
 from voiceswap import audio, checkpoint, cli
+from voiceswap.bundle import WEIGHTS
 from voiceswap.data.corpora import prepare_tsv
 from voiceswap.data.features import FeatureStore, read_index
 from voiceswap.data.pieces import LONGEST, MARGIN, Piece, cut, pieces_of, signal_of, stretches
 from voiceswap.errors import AudioError, DataError
 from voiceswap.evaluation.protocol import read_manifest
-from voiceswap.studio import WEIGHTS
 from voiceswap.text.phonemes import FIRST_PHONE, phonemize
 from voiceswap.training import raw
 from voiceswap.training.raw import prepare

@@ -677,6 +677,17 @@ def test_training_on_a_gpu(data, teachers, tmp_path):
         )
 
 
+def test_a_run_goes_on_with_its_teachers(data, teachers, tmp_path):
+    others = tmp_path / "others"
+    others.mkdir()
+    model = checkpoint.load(teachers / "speaker-encoder.safetensors", "speaker-encoder")
+    checkpoint.save(model, others / "speaker-encoder.safetensors", training={"steps": 9})
+    train("synthesizer", data, teachers, tmp_path / "run", loop={"steps": 1})
+    with pytest.raises(OptionError, match=r"teachers\.speaker-encoder: .*--changed"):
+        train("synthesizer", data, others, tmp_path / "run", loop={"steps": 2}, resume=True)
+    train("synthesizer", data, others, tmp_path / "run", loop={"steps": 2}, resume=True, changed=True)
+
+
 def test_damaged_or_foreign_run_is_refused(data, teachers, tmp_path):
     train("vocoder", data, teachers, tmp_path / "run", loop={"steps": 1})
     state = tmp_path / "run" / "last.pt"

@@ -188,7 +188,7 @@ def test_messages_are_those_of_the_page(tmp_path, tiny_weights, bundled_weights,
 
 def test_init_may_be_the_model_that_ships(tmp_path, monkeypatch):
     pytest.importorskip("accelerate", reason="needs voiceswap[train]")
-    from voiceswap.studio import WEIGHTS
+    from voiceswap.bundle import WEIGHTS
     from voiceswap.training import run as running
 
     begun = []

@@ -114,8 +114,8 @@ def _raw(
     for package in ("silero_vad", "rapidfuzz"):
         _need(package, extra="train")
     from voiceswap import checkpoint
+    from voiceswap.bundle import WEIGHTS
     from voiceswap.data.corpora import RECIPES
-    from voiceswap.studio import WEIGHTS
     from voiceswap.text.normalize import LANGUAGES
     from voiceswap.training import raw
 
@@ -216,7 +216,7 @@ def train(
     _need("accelerate", extra="train")
     from dataclasses import fields as fields_of
 
-    from voiceswap.studio import WEIGHTS
+    from voiceswap.bundle import WEIGHTS
     from voiceswap.training.optimization import TrainingConfig
     from voiceswap.training.run import run
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from hashlib import sha256
 from numbers import Integral, Real
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from voiceswap import audio, checkpoint
+from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track, log_mel
+from voiceswap.bundle import WEIGHTS, Models
 from voiceswap.conversion import Source, windows
 from voiceswap.enrollment import measure, window_vectors
-from voiceswap.errors import AudioError, CheckpointError, ConsentError, OptionError, VoiceFileError
+from voiceswap.errors import AudioError, ConsentError, OptionError, VoiceFileError
 from voiceswap.files import digest
 from voiceswap.live import Live
 from voiceswap.models.converter import loudness_of
@@ -37,7 +35,6 @@ from voiceswap.voice import Voice, fingerprint
 if TYPE_CHECKING:
     from voiceswap.text import Sentence
 
-WEIGHTS = Path(__file__).parent / "weights"
 _SPEEDS = (0.5, 2.0)
 _PITCHES = (-24.0, 24.0)
 _LARGEST_SEED = 2**32 - 1
@@ -76,51 +73,26 @@ class Studio:
     def __init__(self, device: torch.device, weights: Path) -> None:
         self.device = device
         self.weights = weights
-        # Read at once, so that a folder without weights is an error of `load`, and voices can be checked.
-        self._space = checkpoint.read_header(self._file("speaker-encoder"))["sha256"]
+        self._models = Models(weights, device)
+        self._space = self._models.space
 
     def __repr__(self) -> str:
         return f"Studio(device={str(self.device)!r}, voices={list(self.voices)})"
-
-    def _file(self, kind: str) -> Path:
-        return self.weights / f"{kind}.safetensors"
-
-    @cached_property
-    def _models(self) -> _Models:
-        return _Models(self.weights, self.device)
 
     @property
     def weights_hash(self) -> str:
         """Hash of all the weights together, as in manifests; CheckpointError if some are missing."""
         return self._models.digest
 
-    @cached_property
+    @property
     def languages(self) -> tuple[str, ...]:
         """Languages of text that the synthesizer has learnt: of ``en``, ``de`` and ``nl``."""
-        config = json.loads(checkpoint.read_header(self._file("synthesizer"))["config"])
-        return tuple(config.get("languages", ("en",)))
+        return self._models.languages
 
-    @cached_property
+    @property
     def voices(self) -> Mapping[str, Voice]:
         """The built-in voices by name; they belong to nobody."""
-        path = self.weights / "voices.json"
-        if not path.exists():  # one's own weights need not come with voices
-            return MappingProxyType({})
-        try:
-            rows = json.loads(path.read_text("utf-8"))
-            made = {row["name"]: _built_in(row, self._space) for row in rows}
-            others = {str(row.get("space", self._space)) for row in rows} - {self._space}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                str(path), f"the built-in voices cannot be read ({error})", "Reinstall voiceswap"
-            ) from error
-        if others:
-            raise CheckpointError(
-                str(path),
-                f"it is of the speaker-encoder {min(others)[:12]}, and beside it lies {self._space[:12]}",
-                "Blend voices anew by python -m voiceswap.training.voices, or leave the file out",
-            )
-        return MappingProxyType(made)
+        return self._models.voices
 
     def enroll(
         self,
@@ -412,58 +384,6 @@ class Studio:
         given = ((*piece,) if isinstance(piece, tuple) else (piece, None) for piece in pieces)
         for samples in mark(map(_finite, given), made_by.mark):
             yield Speech(samples, ACOUSTICS.sample_rate, made_by)
-
-
-class _Models:
-    """The five models, each loaded when it is first needed."""
-
-    def __init__(self, weights: Path, device: torch.device) -> None:
-        self._weights, self._device = weights, device
-
-    def _load(self, kind: str) -> Any:
-        return checkpoint.load_from(self._weights, kind, device=self._device)
-
-    @cached_property
-    def encoder(self) -> Any:
-        return self._load("speaker-encoder")
-
-    @cached_property
-    def recognizer(self) -> Any:
-        return self._load("phone-recognizer")
-
-    @cached_property
-    def synthesizer(self) -> Any:
-        return self._load("synthesizer")
-
-    @cached_property
-    def converter(self) -> Any:
-        return self._load("converter")
-
-    @cached_property
-    def vocoder(self) -> Any:
-        return self._load("vocoder")
-
-    @cached_property
-    def digest(self) -> str:
-        """Hash of all the weights together."""
-        kinds = sorted({*checkpoint.MODELS} - {"detector"})  # which makes nothing
-        headers = [checkpoint.read_header(self._weights / f"{kind}.safetensors")["sha256"] for kind in kinds]
-        return sha256(" ".join(headers).encode()).hexdigest()
-
-
-def _built_in(row: Mapping[str, Any], space: str) -> Voice:
-    """A built-in voice from its row in voices.json."""
-    vector = np.array(row["vector"], np.float32)
-    return Voice(
-        name=row["name"],
-        vector=vector / np.linalg.norm(vector),
-        f0_median=row["f0_median"],
-        f0_spread=row["f0_spread"],
-        rate=row["rate"],
-        consent=None,
-        space=space,
-        builtin=True,
-    )
 
 
 def _check_voice(voice: Voice, verb: str, space: str) -> None:

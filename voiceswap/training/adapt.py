@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from voiceswap import audio, checkpoint
+from voiceswap.bundle import WEIGHTS
 from voiceswap.errors import ConsentError, DataError
 from voiceswap.training.loop import train
 from voiceswap.training.optimization import TrainingConfig
@@ -45,7 +46,7 @@ def adapt(
             "Enroll the person first",
         )
     voice.check("train")
-    folder = weights or Path(checkpoint.__file__).parent / "weights"
+    folder = weights or WEIGHTS
     voice.check("train", space=checkpoint.read_header(folder / "speaker-encoder.safetensors")["sha256"])
     converter = checkpoint.load_from(folder, "converter")
     recognizer = checkpoint.load(folder / "phone-recognizer.safetensors", "phone-recognizer")

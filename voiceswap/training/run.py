@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from voiceswap import checkpoint
+from voiceswap.bundle import WEIGHTS
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.shards import PLAN
 from voiceswap.errors import DataError, OptionError
@@ -78,6 +79,7 @@ def run(
             for name, value in dataclasses.asdict(config).items()
             if name not in _NOT_RECORDED and (name != "window" or stream) and (name != "frozen" or value)
         },
+        "teachers": dict(frozen.hashes),
         "data": {str(store): fingerprint(store) for store in folders},
     }
     return train(
@@ -169,7 +171,7 @@ class Teachers:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder = folder or Path(checkpoint.__file__).parent / "weights"
+        self._folder = folder or WEIGHTS
         self.hashes: dict[str, str] = {}
 
     def __call__(self, kind: str) -> Any:
@@ -221,7 +223,7 @@ def align(data: Sequence[Path], *, teachers: Path | None = None, progress: Any =
     """Forced alignments for every feature folder; returns how many recordings of each were aligned."""
     from voiceswap.training.alignment import align_store
 
-    folder = teachers or Path(checkpoint.__file__).parent / "weights"
+    folder = teachers or WEIGHTS
     recognizer = checkpoint.load(folder / "phone-recognizer.safetensors", "phone-recognizer")
     counts = {}
     for path in [p for parent in data for p in stores(Path(parent))]:

@@ -17,6 +17,7 @@ import torch
 
 from voiceswap import checkpoint
 from voiceswap.acoustics import Acoustics
+from voiceswap.bundle import WEIGHTS
 from voiceswap.data.batches import load_utterances
 from voiceswap.data.features import append, padded
 from voiceswap.models.synthesizer import Synthesizer
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--weights", type=Path, default=Path(checkpoint.__file__).parent / "weights")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
     arguments = parser.parse_args()
     encoder = checkpoint.load(arguments.weights / "speaker-encoder.safetensors", "speaker-encoder")
     synthesizer = checkpoint.load(arguments.weights / "synthesizer.safetensors", "synthesizer")
