@@ -149,7 +149,7 @@ REPEATABLE = (
     "convert notes.m4a",
     "--data my-recordings --out runs/vocoder",
     "--weights runs ",
-    "--language de",
+    "--language fr",
     "Привет",
     "--voice eve.voice",
     "--weights other-voices",

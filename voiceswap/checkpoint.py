@@ -148,7 +148,7 @@ def load(path: str | Path, kind: str, *, device: torch.device | str = "cpu") -> 
         model.load_state_dict(
             {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}
         )
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             str(path), f"its parts do not fit a {kind} ({error})", "use the matching voiceswap"
         ) from error
