@@ -68,6 +68,11 @@ def _slow_distance(first: str, second: str) -> int:
     return row[-1]
 
 
+def test_a_letter_of_another_script_is_a_mistake_of_the_judge() -> None:
+    heard = "Die es\u79d1alische Frage"
+    assert intelligibility.character_errors("Die eskalische Frage", heard, "de") == (1, 20)
+
+
 def test_character_errors_are_the_levenshtein_distance() -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):

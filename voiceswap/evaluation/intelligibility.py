@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from voiceswap.errors import MissingExtraError
+from voiceswap.errors import MissingExtraError, TextError
 from voiceswap.evaluation.extras import at_judge_rate, packaged, require
 from voiceswap.text.normalize import normalize
 
@@ -96,7 +97,10 @@ def comparable(text: str, language: str = "en") -> str:
     if not any(character.isalnum() for character in text):
         return ""
     # Corpora in capitals would be spelled out letter by letter as acronyms.
-    words = normalize(text.lower() if text.isupper() else text, language).lower().replace("ß", "ss")
+    words = text.lower() if text.isupper() else text
+    with suppress(TextError):  # a judge now and then hears a letter of another script
+        words = normalize(words, language)
+    words = words.lower().replace("ß", "ss")
     plain = "".join(c for c in unicodedata.normalize("NFKD", words) if not unicodedata.combining(c))
     joined = re.sub(r"['\u2019]", "", plain)
     return " ".join(re.sub(r"[^a-z0-9]+", " ", joined).split())
