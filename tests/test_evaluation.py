@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -491,7 +492,9 @@ def test_any_folder_can_be_judged(kathleen: list[Path], tmp_path: Path) -> None:
         _needs(module)
     (tmp_path / "texts.tsv").write_text(f"{kathleen[0].stem}\t{SAID}\n", encoding="utf-8")
     texts = judge.read_texts(tmp_path / "texts.tsv")
-    verdicts = judge.judge_folder(kathleen[0].parent, texts=texts, limit=1)
+    (tmp_path / "made").mkdir()
+    shutil.copy(kathleen[0], tmp_path / "made")
+    verdicts = judge.judge_folder(tmp_path / "made", texts=texts)
     assert verdicts[0].heard
     assert judge.mean_of(verdicts, "character_error_rate").mean < 0.1
     with pytest.raises(DataError, match="holds no"):
