@@ -76,8 +76,8 @@ def true_f0(f0: np.ndarray, voice: dict[str, float], samples: int) -> np.ndarray
 def recordings(corpus: Path, people: int = 48) -> list[Speech]:
     """At most 8 s of a recording of each of so many people who may be trained on, and Praat's F0."""
     chosen: dict[str, str] = {}
-    with (corpus / "manifest.tsv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
+    with (corpus / "manifest.tsv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             if row["split"] == "train" and row["language"] == "en" and float(row["seconds"]) > 3:
                 chosen.setdefault(row["speaker"], row["path"])
     made = []

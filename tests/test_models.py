@@ -261,6 +261,17 @@ def test_synthesizer_speed_and_pitch():
     assert not say(model).f0.any()
 
 
+def test_emphasis_swells_by_its_rule():
+    model = tiny("synthesizer")
+    plain = {"durations": torch.full((10,), 12), "f0": torch.full((120,), 150.0)}
+    emphasis = torch.zeros(10)
+    emphasis[4:7] = 1.0
+    louder = say(model, **plain, emphasis=emphasis).mel - say(model, **plain).mel
+    assert close(louder[:, 55:77], torch.full((80, 22), 0.35))
+    assert not louder[:, :42].any()
+    assert not louder[:, 90:].any()
+
+
 def test_synthesizer_rounds_without_drift():
     model = tiny("synthesizer")
     model.duration.leave.weight.data.zero_()

@@ -31,6 +31,7 @@ from voiceswap.models.phone_recognizer import CLASSES, SIZES, PhoneRecognizer, t
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features
 from voiceswap.text.phonemes import parse
 from voiceswap.training import presets
+from voiceswap.training import run as run_module
 from voiceswap.training.adapt import adapt
 from voiceswap.training.alignment import align_store
 from voiceswap.training.imitation import Imitation
@@ -48,7 +49,7 @@ from voiceswap.training.tasks.phone_recognizer import (
     frame_labels,
 )
 from voiceswap.training.tasks.speaker_encoder import equal_error_rate
-from voiceswap.training.tasks.synthesizer import band_weights, disguised, phone_rate
+from voiceswap.training.tasks.synthesizer import SynthesizerTraining, band_weights, disguised, phone_rate
 from voiceswap.training.tasks.vocoder import spectral_losses
 
 # Of the libraries that train: deprecated parts of each other.
@@ -675,6 +676,16 @@ def test_training_on_a_gpu(data, teachers, tmp_path):
             next(checkpoint.load(tmp_path / kind / f"{kind}.safetensors", kind).parameters()).device.type
             == "cpu"
         )
+
+
+def test_a_synthesizer_reads_what_it_has_learnt(tmp_path):
+    dutch = SynthesizerTraining(languages=("nl",))
+    sizes = presets.find("synthesizer", "tiny").model
+    begun = run_module._begun("synthesizer", None, sizes, dutch)
+    assert begun.config.languages == ("nl",)  # and no English, which it has never heard
+    checkpoint.save(begun, tmp_path / "dutch.safetensors")
+    further = run_module._begun("synthesizer", tmp_path / "dutch.safetensors", sizes, SynthesizerTraining())
+    assert (further.config.languages, further.training) == (("nl", "en"), True)
 
 
 def test_a_run_goes_on_with_its_teachers(data, teachers, tmp_path):

@@ -74,7 +74,6 @@ class Studio:
         self.device = device
         self.weights = weights
         self._models = Models(weights, device)
-        self._space = self._models.space
 
     def __repr__(self) -> str:
         return f"Studio(device={str(self.device)!r}, voices={list(self.voices)})"
@@ -124,7 +123,7 @@ class Studio:
             consent = verify(
                 statement, consent, traits["vector"], encoder=models.encoder, recognizer=models.recognizer
             )
-        return Voice(name=consent.name, consent=consent, space=self._space, **traits)
+        return Voice(name=consent.name, consent=consent, space=self._models.space, **traits)
 
     def speak(
         self,
@@ -356,7 +355,7 @@ class Studio:
 
     def _check(self, voice: Voice, verb: str) -> None:
         """Raises ConsentError, VoiceFileError or OptionError unless the voice may be used for `verb`."""
-        _check_voice(voice, verb, self._space)
+        _check_voice(voice, verb, self._models.space)
         known = (own.vector for own in self.voices.values() if voice.adapter is None)
         if voice.builtin and not any(np.array_equal(voice.vector, vector) for vector in known):
             raise ConsentError(

@@ -16,6 +16,7 @@ from voiceswap.bundle import WEIGHTS
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.shards import PLAN
 from voiceswap.errors import DataError, OptionError
+from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.training import presets
 from voiceswap.training.loop import Task, train
 from voiceswap.training.optimization import TrainingConfig
@@ -53,9 +54,7 @@ def run(
     settings = _replaced(chosen.task, task or {})
     config = _replaced(chosen.loop, loop or {})
     torch.manual_seed(config.seed)  # the first weights are drawn too
-    model = checkpoint.load(init, kind).train() if init else checkpoint.MODELS[kind][0](chosen.model)
-    if kind == "synthesizer":
-        model = model.reading(settings.languages).train()
+    model = _begun(kind, init, chosen.model, settings)
     stream = None
     if kind == "detector":  # hears recordings, not features
         folders = sorted(folder for path in data for folder in Path(path).iterdir() if folder.is_dir())
@@ -92,6 +91,15 @@ def run(
         notes=notes,
         record=record,
     )
+
+
+def _begun(kind: str, init: Path | None, sizes: Any, settings: Any) -> Any:
+    """That of `init` or a new one, to be trained. A Synthesizer reads what it is going to learn."""
+    if kind != "synthesizer":
+        return checkpoint.load(init, kind).train() if init else checkpoint.MODELS[kind][0](sizes)
+    if init:
+        return checkpoint.load(init, kind).train().reading(settings.languages)
+    return Synthesizer(dataclasses.replace(sizes, languages=tuple(settings.languages)))
 
 
 _NOT_RECORDED = ("steps", "minutes", "log_every", "validate_minutes", "save_minutes", "workers")

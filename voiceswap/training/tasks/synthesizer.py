@@ -138,9 +138,8 @@ class SynthesizerTask(Task):
             vectors.append(vector)
             mels.append(mel)
             pitches.append(f0)
-        known = self.languages
         return {
-            "language": torch.tensor([known.index(u.item.language) for u in utterances]),
+            "language": torch.tensor([self.languages.index(u.item.language) for u in utterances]),
             "ids": pad([np.array(u.item.phonemes) for u in utterances]),
             "stress": pad([np.array(u.item.stress) for u in utterances]),
             "durations": pad([np.array(u.item.durations) for u in utterances]),
