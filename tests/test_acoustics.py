@@ -11,7 +11,9 @@ from voiceswap import audio
 from voiceswap.acoustics import (
     ACOUSTICS,
     f0_track,
+    inverse_stft,
     log_mel,
+    magnitude,
     mel_filters,
     mel_of_magnitude,
     pitch_statistics,
@@ -67,6 +69,25 @@ def test_mel_of_silence_is_the_floor():
 def test_mel_of_a_magnitude_is_that_of_its_wave():
     wave = torch.randn(2, 5000) * 0.1
     assert torch.equal(mel_of_magnitude(stft(wave).abs()), log_mel(wave))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 40])
+def test_inverse_transform_is_torchs_and_gives_the_waveform_back(frames):
+    length = frames * ACOUSTICS.hop
+    wave = torch.randn(2, length, generator=torch.Generator().manual_seed(0))
+    spectrum = stft(wave)
+    window = torch.hann_window(ACOUSTICS.n_fft)
+    theirs = torch.istft(spectrum, ACOUSTICS.n_fft, ACOUSTICS.hop, window=window, length=length)
+    assert torch.allclose(inverse_stft(spectrum, length), theirs, atol=1e-5)
+    assert torch.allclose(inverse_stft(spectrum, length), wave, atol=1e-5)
+
+
+def test_magnitude_is_abs_and_can_be_learnt_through_where_nothing_is():
+    spectrum = torch.complex(torch.tensor([3.0, 0.0]), torch.tensor([-4.0, 0.0])).requires_grad_()
+    made = magnitude(spectrum)
+    assert torch.allclose(made, torch.tensor([5.0, 0.0]), atol=1e-5)
+    made.sum().backward()
+    assert torch.isfinite(torch.view_as_real(spectrum.grad)).all()
 
 
 def test_rows_of_a_batch_do_not_touch():

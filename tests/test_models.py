@@ -400,6 +400,24 @@ def test_untrained_vocoder_already_follows_the_mel(kathleen):
     assert (again - mel[..., : again.shape[2]])[heard].abs().mean() < 1.0
 
 
+def test_corrections_bring_the_mel_nearer_to_the_one_asked_for(kathleen):
+    from voiceswap import audio
+    from voiceswap.acoustics import f0_track
+
+    samples = audio.level(audio.read(kathleen[0]))[:48000]
+    mel, f0 = log_mel(torch.from_numpy(samples)[None]), torch.from_numpy(f0_track(samples))[None]
+    model = tiny("vocoder")
+    noise = torch.randn(1, (mel.shape[2] - 1) * 256)
+    missing = []
+    for corrections in range(4):
+        model.config = dataclasses.replace(model.config, corrections=corrections)
+        with torch.inference_mode():
+            again = log_mel(model(mel, f0, noise))
+        missing.append(float((again - mel)[..., 4:-4].abs().mean()))
+    assert missing == sorted(missing, reverse=True)
+    assert missing[3] < 0.6 * missing[0]
+
+
 @pytest.mark.parametrize("block", [8, 37, 64, 1000])
 @pytest.mark.parametrize("frames", [2, 61, 150])
 def test_rendering_in_blocks_is_rendering_at_once(block, frames):
@@ -414,7 +432,7 @@ def test_rendering_in_blocks_is_rendering_at_once(block, frames):
 
 
 def test_base_vocoder_needs_no_wider_context():
-    """Six blocks of kernel 7 see 18 frames to a side, the transforms of source and output 4 more."""
+    """Six blocks of kernel 7 see 18 frames to a side, the transforms 4 more, and each correction 4."""
     model = Vocoder().eval()
     model.filter.leave.weight.data.normal_(std=0.02)
     said = gliding(120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -25,8 +26,9 @@ _BLOCK = 8.0  # seconds read at once
 
 @dataclass(frozen=True)
 class Source:
-    """A recording to be converted: the gain that brings it to the models' level, and its F0 statistics.
+    """A recording to be converted, the gain that brings it to the models' level, and its F0 statistics.
 
+    `recording` has been decoded where it is short, so that this is done but once.
     `speech` [N] are its first seconds of leveled speech, at most `_HEARD`, which tell who speaks.
     """
 
@@ -39,11 +41,15 @@ class Source:
     @classmethod
     def measure(cls, recording: audio.Source) -> Source:
         """Read until there is speech; raises AudioError for what cannot be read or holds none."""
-        heard = (audio.only_speech(block) for block in audio.blocks(recording, seconds=_MEASURED))
+        stream = audio.blocks(recording, seconds=_MEASURED)
+        first = next(stream, np.zeros(0, np.float32))
+        heard = (audio.only_speech(block) for block in chain([first], stream))
         speech = next((block for block in heard if len(block)), None)
         if speech is None:
             name = str(recording) if not isinstance(recording, tuple) else "the recording"
             raise AudioError(name, "there is no speech in it", "Give a recording of someone speaking")
+        if len(first) < _MEASURED * audio.SAMPLE_RATE:  # that was all of it: decoding takes its time
+            recording = first, audio.SAMPLE_RATE
         # Of the speech alone: a long pause would be raised to the level of a voice.
         leveled = audio.level(speech)
         peak = int(np.abs(speech).argmax())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from voiceswap.acoustics import ACOUSTICS, Acoustics
 from voiceswap.models.vocoder import Vocoder, hold, pulses
 
-_CONTEXT = 28  # frames that the vocoder and its transforms see to either side
+_CONTEXT = 40  # frames that the vocoder and its transforms see to either side
 _BLOCK = 384  # frames rendered at once: 4 s
 
 

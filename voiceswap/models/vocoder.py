@@ -3,7 +3,9 @@
 The harmonic-plus-noise model (Stylianou, 2001) with neural filters: a pulse train that follows F0 and white
 noise are transformed; a ConvNeXt stack (Siuzdak, "Vocos", 2023) predicts a magnitude and a phase for the
 one and a magnitude for the other. Magnitudes start where the mel itself puts them (as FreeV's pseudo-inverse
-does: Lv et al., 2024), so training only has to correct them.
+does: Lv et al., 2024), so training only has to correct them. What comes out has not quite the mel that was
+asked for: noise fluctuates by chance and neighbouring frames overlap. So its spectrum is scaled by what is
+missing and transformed again, a few times: Griffin & Lim's iteration (1984) with a mel for a magnitude.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from voiceswap.acoustics import ACOUSTICS, mel_filters, mel_of_magnitude, stft
+from voiceswap.acoustics import ACOUSTICS, inverse_stft, magnitude, mel_filters, mel_of_magnitude, stft
 from voiceswap.nn.blocks import ConvNeXt
 
 _PULSE_LEVEL = 0.02  # amplitude of one harmonic of the source
 _NOISE_LEVEL = 0.1
 _UNVOICED_HZ = 120.0  # of the source where nothing is voiced
+_MISSING = 3.0  # the most that a correction adds or takes, in log magnitude
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class VocoderConfig:
     channels: int = 256
     blocks: int = 6
     expansion: int = 3
+    corrections: int = 3
+    """How often the waveform is made anew so that its mel comes nearer to the one asked for."""
 
 
 SIZES = {
@@ -121,7 +126,7 @@ class Vocoder(nn.Module):
         pulse = pulses(f0) if pulse is None else pulse
         noise = torch.randn_like(pulse) if noise is None else noise
         harmonic, white = stft(pulse), stft(noise * _NOISE_LEVEL)
-        source = mel_of_magnitude(harmonic.abs())
+        source = mel_of_magnitude(magnitude(harmonic))
         start_harmonic = (mel - source).clamp(-6, 12)
         ramp = torch.linspace(-3.0, 0.0, mel.shape[1], device=mel.device)[None, :, None]
         start_noise = mel - self.noise_mel[None, :, None] + ramp
@@ -132,5 +137,15 @@ class Vocoder(nn.Module):
         breath = breath + self.bands_to_bins @ start_noise
         spectrum = harmonic * torch.polar(torch.exp(gain.clamp(max=10.0)), phase)
         spectrum = spectrum + white * torch.exp(breath.clamp(max=10.0))
-        window = torch.hann_window(ACOUSTICS.n_fft, device=mel.device)
-        return torch.istft(spectrum, ACOUSTICS.n_fft, ACOUSTICS.hop, window=window, length=pulse.shape[1])
+        wave = inverse_stft(spectrum, pulse.shape[1])
+        for _ in range(self.config.corrections):
+            wave = self._corrected(wave, mel)
+        return wave
+
+    def _corrected(self, wave: Tensor, mel: Tensor) -> Tensor:
+        spectrum = stft(wave)
+        missing = (mel - mel_of_magnitude(magnitude(spectrum))).clamp(-_MISSING, _MISSING)
+        # The frames at the ends look beyond them, where the mel may know of sound that is not here.
+        reach = ACOUSTICS.n_fft // 2 // ACOUSTICS.hop
+        missing[:, :, :reach] = missing[:, :, -reach:] = 0.0
+        return inverse_stft(spectrum * torch.exp(self.bands_to_bins @ missing), wave.shape[1])
