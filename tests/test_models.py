@@ -16,7 +16,7 @@ from voiceswap.models.converter import Converter, loudness_of, outline_of
 from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
-from voiceswap.models.vocoder import Vocoder, hold, pulses
+from voiceswap.models.vocoder import Vocoder, bridge, pulses
 from voiceswap.nn.blocks import ConvNeXt, ConvNeXtBlock, lengths_to_mask
 from voiceswap.nn.decoder import Decoder, SpeakerCondition, pitch_features, recording_quality
 from voiceswap.nn.discriminators import (
@@ -359,14 +359,15 @@ def test_pulses(hertz):
     assert np.allclose(gaps / (rate / hertz), np.round(gaps / (rate / hertz)), atol=1.5 * hertz / rate + 0.02)
 
 
-def test_pitch_is_held_through_what_is_unvoiced():
+def test_pitch_goes_on_through_what_is_unvoiced():
     f0 = torch.tensor([[0.0, 0, 150, 160, 0, 0, 200, 0], [0, 0, 0, 0, 0, 0, 0, 0]])
-    held = hold(f0)
-    assert held[0].tolist() == [150, 150, 150, 160, 160, 160, 200, 200]
-    assert len(set(held[1].tolist())) == 1
-    assert held[1, 0] > 50
-    assert torch.equal(hold(held), held)
-    assert pulses(held).isfinite().all()
+    bridged = bridge(f0)
+    between = [160 * 1.25 ** (1 / 3), 160 * 1.25 ** (2 / 3)]
+    assert bridged[0].tolist() == pytest.approx([150, 150, 150, 160, *between, 200, 200])
+    assert len(set(bridged[1].tolist())) == 1
+    assert bridged[1, 0] > 50
+    assert torch.equal(bridge(bridged), bridged)
+    assert pulses(bridged).isfinite().all()
 
 
 def gliding(frames):

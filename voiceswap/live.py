@@ -18,7 +18,7 @@ from voiceswap.acoustics import ACOUSTICS, f0_track, log_mel, pitch_statistics
 from voiceswap.conversion import Source
 from voiceswap.models.converter import Converter, loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
-from voiceswap.models.vocoder import Vocoder, hold, pulses
+from voiceswap.models.vocoder import Vocoder, bridge, pulses
 from voiceswap.voice import Voice
 
 HOP = 6  # frames given out at once: 64 ms; even, as the recognizer takes frames in pairs
@@ -152,7 +152,7 @@ class Live:
         heard_f0 = np.where(level * self._source.gain > _MUTE, heard_f0, 0.0).astype(np.float32)
         f0 = self._source.move(heard_f0, self._voice, self._pitch)[None]
         low = max(0, before - _RENDERED)
-        wave = self._rendered(self._converted(mel, f0)[:, :, low:], hold(f0)[:, low:], before - low)
+        wave = self._rendered(self._converted(mel, f0)[:, :, low:], bridge(f0)[:, low:], before - low)
         ramp = np.linspace(0, 1, len(self._tail), dtype=np.float32)
         wave[: len(ramp)] = wave[: len(ramp)] * ramp + self._tail * (1 - ramp)
         self._tail = wave[HOP * hop :][: _CROSSFADE * hop]
@@ -170,7 +170,7 @@ class Live:
         )
 
     def _rendered(self, mel: Tensor, f0: Tensor, before: int) -> NDArray[np.float32]:
-        """Samples from the hop's beginning on of log-mel [1, M, T] and held F0 [1, T] with context `before`.
+        """Samples from the hop's beginning on of log-mel [1, M, T] and gapless F0 [1, T] after `before`.
 
         The context's pulses and noise are those of the windows before, and the new ones go on from there.
         """

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from voiceswap.acoustics import ACOUSTICS, Acoustics
-from voiceswap.models.vocoder import Vocoder, hold, pulses
+from voiceswap.models.vocoder import Vocoder, bridge, pulses
 
 _CONTEXT = 40  # frames that the vocoder and its transforms see to either side
 _BLOCK = 384  # frames rendered at once: 4 s
@@ -27,7 +27,7 @@ def render(
     device = next(vocoder.parameters()).device
     # One frame more than asked for, as T frames span (T - 1) * hop samples.
     mel = torch.nn.functional.pad(acoustics.mel[None], (0, 1), mode="replicate").to(device)
-    f0 = hold(torch.nn.functional.pad(acoustics.f0[None].cpu(), (0, 1)))
+    f0 = bridge(torch.nn.functional.pad(acoustics.f0[None].cpu(), (0, 1)))
     frames = mel.shape[2]
     # Source signals are made on the CPU: every device hears the same noise, and MPS knows no float64.
     pulse = pulses(f0).to(device)

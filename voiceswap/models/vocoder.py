@@ -43,22 +43,28 @@ SIZES = {
 }
 
 
-def hold(f0: Tensor) -> Tensor:
-    """F0 [B, T] in Hz without gaps: unvoiced frames (0) go on with the pitch before them, or the first after.
+def bridge(f0: Tensor) -> Tensor:
+    """F0 [B, T] in Hz without gaps: from voiced to voiced frame straight on in ln F0, at the ends level.
 
     The source of harmonics never stops, because a voiced frame that was called unvoiced cannot be repaired
     without it, while the network sees in the mel where it has to be silent.
     """
-    batch, frames = f0.shape
-    index = torch.arange(frames, device=f0.device).expand(batch, -1)
-    last = torch.where(f0 > 0, index, torch.zeros_like(index)).cummax(1).values
-    first = (f0 > 0).to(torch.int8).argmax(1, keepdim=True)  # 0 where nothing is voiced
-    held = torch.gather(f0, 1, torch.maximum(last, first))
-    return torch.where(held > 0, held, torch.full_like(held, _UNVOICED_HZ))
+    frames = f0.shape[1]
+    place = torch.arange(frames, device=f0.device).expand_as(f0)
+    before = torch.where(f0 > 0, place, -1).cummax(1).values
+    after = torch.where(f0 > 0, place, frames).flip(1).cummin(1).values.flip(1)
+    before, after = (
+        torch.where(before < 0, after, before).clamp(max=frames - 1),
+        torch.where(after == frames, before, after).clamp(min=0),
+    )
+    share = (place - before) / (after - before).clamp(min=1)
+    first, last = torch.gather(f0, 1, before), torch.gather(f0, 1, after)
+    bridged = first * (last / first.clamp(min=1e-3)) ** share
+    return torch.where(first > 0, torch.where(f0 > 0, f0, bridged), torch.full_like(f0, _UNVOICED_HZ))
 
 
 def pulses(f0: Tensor, turn: float = 0.0) -> Tensor:
-    """Band-limited pulse train [B, (T - 1) * hop] of `hold`'s F0 [B, T] in Hz: harmonics below 11 kHz.
+    """Band-limited pulse train [B, (T - 1) * hop] of `bridge`'s F0 [B, T] in Hz: harmonics below 11 kHz.
 
     They are summed in closed form (Dirichlet's kernel), with continuous phase from `turn`, in turns, on.
     """
@@ -122,7 +128,7 @@ class Vocoder(nn.Module):
 
         Parts of a long utterance then go together without a seam.
         """
-        f0 = hold(f0)
+        f0 = bridge(f0)
         pulse = pulses(f0) if pulse is None else pulse
         noise = torch.randn_like(pulse) if noise is None else noise
         harmonic, white = stft(pulse), stft(noise * _NOISE_LEVEL)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from voiceswap.acoustics import ACOUSTICS, mel_of_magnitude, stft
 from voiceswap.data.batches import BAND_HZ, Pool, Utterance, load_utterances, weighs
 from voiceswap.data.features import FeatureStore, Item
-from voiceswap.models.vocoder import Vocoder, hold
+from voiceswap.models.vocoder import Vocoder, bridge
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features, please, real_or_fake
 from voiceswap.training.imitation import Imitation
 from voiceswap.training.loop import Batch, Report, Task
@@ -86,8 +86,8 @@ class VocoderTask(Task):
                 mels.append(self.imitation.mel(utterance, start, frames, chance).T)
             else:
                 mels.append(store.mel(item)[start : start + frames].astype(np.float32).T)
-            held = hold(torch.from_numpy(utterance.f0())[None])[0]  # of the whole: a crop may begin unvoiced
-            pitches.append(held[start : start + frames])
+            bridged = bridge(torch.from_numpy(utterance.f0())[None])[0]  # whole: a crop may begin unvoiced
+            pitches.append(bridged[start : start + frames])
             waves.append(
                 store.audio(item)[start * hop : (start + frames - 1) * hop].astype(np.float32) / 32768
             )
