@@ -273,11 +273,30 @@ def test_store_holds_what_was_computed(prepared):
 def test_interrupted_run_goes_on(prepared, tmp_path, keep):
     corpus, out = prepared
     shutil.copytree(out, tmp_path / "cut")
+    (tmp_path / "cut" / "method.json").rename(tmp_path / "method.json")  # whole before there are rows
     for path in (tmp_path / "cut").iterdir():  # killed: data beyond the last whole row, and half a row
         size = int(path.stat().st_size * (keep if path.name == "index.jsonl" else 0.95))
         path.write_bytes(path.read_bytes()[:size])
+    (tmp_path / "method.json").rename(tmp_path / "cut" / "method.json")
     assert features.compute(corpora.prepare_tsv(corpus), tmp_path / "cut") == []
     assert content(tmp_path / "cut") == content(out)
+
+
+@pytest.mark.parametrize("method", [None, '{"f0": "another"}', "no JSON"])
+def test_features_of_another_method_are_neither_mixed_nor_learnt(prepared, tmp_path, method):
+    corpus, out = prepared
+    shutil.copytree(out, tmp_path / "old")
+    (tmp_path / "old" / "method.json").unlink()
+    if method is not None:
+        (tmp_path / "old" / "method.json").write_text(method)
+    before = content(tmp_path / "old")
+    for use in (
+        lambda: features.FeatureStore(tmp_path / "old"),
+        lambda: features.compute(corpora.prepare_tsv(corpus), tmp_path / "old"),
+    ):
+        with pytest.raises(DataError, match=r"another F0 .* Prepare the corpus anew"):
+            use()
+    assert content(tmp_path / "old") == before
 
 
 def test_complete_store_is_left_alone(prepared, tmp_path):

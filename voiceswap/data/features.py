@@ -1,8 +1,8 @@
 """Features computed once into an append-only store, and read back without copying.
 
-A store is a folder: ``index.jsonl`` (one row an utterance), ``mel.f16`` [frames, M], ``f0.f32`` [frames] and
-``audio.i16`` [samples]. Rows are written after their data, so a run that was cut off leaves at most a
-tail without a row; the next run cuts that off and goes on.
+A store is a folder: ``index.jsonl`` (one row an utterance), ``mel.f16`` [frames, M], ``f0.f32`` [frames],
+``audio.i16`` [samples] and ``method.json``, which says how they were made. Rows are written after their data,
+so a run that was cut off leaves at most a tail without a row; the next run cuts that off and goes on.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from voiceswap.acoustics import ACOUSTICS
+from voiceswap.acoustics import ACOUSTICS, F0_METHOD
 from voiceswap.errors import DataError, PhonemeError, VoiceswapError
 
 _BOUNDARY = 1  # the id of "|"
+_METHOD = {"acoustics": ACOUSTICS.to_dict(), "f0": F0_METHOD}
 _SILENT_LOG_MEL = -3.5  # a pause in the log-mel mean, relative to the utterance's loud frames
 
 
@@ -57,6 +58,8 @@ class FeatureStore:
                 str(folder), "it holds no features (index.jsonl)", "run `voiceswap prepare` first"
             )
         self.raw_items = [Item(**row) for row in read_index(self.folder)]
+        if self.raw_items:
+            _require_method(self.folder)
         aligned = self.folder / "alignments.json"
         found = json.loads(aligned.read_text("utf-8"))["durations"] if aligned.is_file() else {}
         self.forced = frozenset(found)
@@ -94,6 +97,19 @@ class FeatureStore:
             if item.samples
             else np.zeros(0, np.int16)
         )
+
+
+def _require_method(folder: Path) -> None:
+    """Raises DataError if a store's features were made in another way than they would be now."""
+    path = folder / "method.json"
+    try:
+        method = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        method = None
+    if method != _METHOD:
+        found = "no record of how it was made (method.json)" if method is None else f"features by {method}"
+        rule = f"it holds {found}, and models would learn another F0 than they are given (now {F0_METHOD})"
+        raise DataError(str(folder), rule, "Prepare the corpus anew, into another folder")
 
 
 def padded(symbols: list[int], value: int = _BOUNDARY) -> list[int]:
@@ -297,6 +313,10 @@ def append(results: Iterable[dict[str, Any]], folder: Path) -> list[str]:
     A row with an `error` is skipped. What a cut-off run left without a row is overwritten.
     """
     frames, samples = _resume(folder)
+    if frames:
+        _require_method(folder)
+    else:
+        (folder / "method.json").write_text(json.dumps(_METHOD, indent=1), "utf-8")
     skipped = []
     with (
         (folder / "mel.f16").open("ab") as mel,

@@ -129,9 +129,9 @@ def _stream(kind: str, folders: list[Path], config: TrainingConfig) -> Stream:
 
 
 def fingerprint(store: Path) -> str:
-    """Of features or shards: what their index and alignments say; of another folder, its names and sizes."""
+    """Of features or shards: what index, alignments and method say; of others, names and sizes."""
     digest = hashlib.sha256()
-    names = ("index.jsonl", "alignments.json", PLAN)
+    names = ("index.jsonl", "alignments.json", "method.json", PLAN)
     told = [path for name in names if (path := store / name).is_file()]
     for path in told:
         digest.update(path.read_bytes())
