@@ -1,13 +1,13 @@
 """Look for the built-in voices: blends of synthetic speakers that sound best, one for each register.
 
     python benchmarks/voices.py FEATURES SENTENCES RECIPES.json [--weights FOLDER] [--candidates 10]
-        [--sentences 4] [--finalists 3] [--heard 12]
+        [--sentences 4] [--finalists 3] [--heard 12] [--registers bass-1 …]
 
 Random blends of three or four of the speakers in FEATURES (folders of features of speech that nobody said,
 such as heart and kokoro) whose pitch fits a register speak some SENTENCES (a text file, one a line, not those
 of the evaluation). Of each register the finalists with the best Distill-MOS + 2 DNSMOS speak more of
 them, Whisper base listens as well, and the best that is like none of those chosen before is written to
-RECIPES.json, for `python -m voiceswap.training.voices … --recipes`. Needs `voiceswap[eval]`.
+RECIPES.json, the others as they ship, for `python -m voiceswap.training.voices`. Needs `voiceswap[eval]`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REGISTERS = {
     **{"tenor-1": (140, 165), "tenor-2": (122, 140), "baritone-1": (100, 118), "bass-1": (80, 98)},
 }
 """Voice → lowest and highest median F0 in Hz."""
-ALIKE = 0.85
+ALIKE = 0.9
 """Cosine of two voices' vectors from which they are too much alike."""
 
 Recipe = dict[str, float]
@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--sentences", dest="few", type=int, default=4)
     parser.add_argument("--finalists", type=int, default=3)
     parser.add_argument("--heard", type=int, default=12)
+    parser.add_argument("--registers", nargs="+", choices=REGISTERS, default=list(REGISTERS))
     given = parser.parse_args()
     rng = np.random.default_rng(0)
     lines = [line.strip() for line in given.sentences.read_text("utf-8").splitlines()]
@@ -110,34 +111,30 @@ def main() -> None:
     encoder = checkpoint.load_from(given.weights, "speaker-encoder")
     folders = [folder for path in given.features for folder in stores(path)]
     table = SpeakerTable(encoder, load_utterances(folders, lambda item: True))
-    recipes: dict[str, Recipe] = {}
-    for register, range_hz in REGISTERS.items():
-        found = candidates(table, range_hz, rng)
-        now = voices.RECIPES.get(register, {})
-        if set(now) <= set(table.names):  # what ships has to be beaten
-            recipes[register] = now
+    recipes: dict[str, Recipe] = dict(voices.RECIPES)  # what ships has to be beaten
+    for register in given.registers:
+        found = candidates(table, REGISTERS[register], rng)
         recipes |= {f"{register}/{number}": next(found) for number in range(given.candidates)}
     rows = {name: voices.blended(table, name, recipe) for name, recipe in recipes.items()}
-    chosen: dict[str, Recipe] = {}
+    chosen = {name: name for name in REGISTERS if name not in given.registers}
     with tempfile.TemporaryDirectory() as folder:
         for path in given.weights.glob("*.safetensors"):
             shutil.copy(path, folder)
         (Path(folder) / "voices.json").write_text(json.dumps(list(rows.values())), "utf-8")
         studio = voiceswap.load("cpu", weights=Path(folder))
-        first = {n: judged(studio, n, texts[: given.few], heard=False) for n in tqdm(rows)}
-        for register in REGISTERS:
-            taken = [rows[name] for name in chosen]
-            own = [n for n in rows if n.split("/")[0] == register and apart(rows[n], taken)]
-            own = sorted(own, key=lambda n: -score(first[n]))[: given.finalists]
-            own += [register] * (register in rows and register not in own)
+        wanted = [name for name in rows if name.split("/")[0] in given.registers]
+        first = {n: judged(studio, n, texts[: given.few], heard=False) for n in tqdm(wanted)}
+        for register in given.registers:
+            taken = [rows[name] for name in chosen.values()]
+            own = [n for n in wanted if n.startswith(f"{register}/") and apart(rows[n], taken)]
+            own = [*sorted(own, key=lambda n: -score(first[n]))[: given.finalists], register]
             heard = {n: judged(studio, n, texts[given.few :], heard=True) for n in own}
             for name, figures in sorted(heard.items(), key=lambda pair: -score(pair[1])):
                 told = ", ".join(f"{what} {value:.2f}" for what, value in figures.items())
                 print(f"{name:14} {rows[name]['f0_median']:6} Hz  {told}  {recipes[name]}", flush=True)
-            best = max((n for n in own if apart(rows[n], taken)), key=lambda n: score(heard[n]))
-            chosen[best] = recipes[best]
-    named = {name.split("/")[0]: recipe for name, recipe in chosen.items()}
-    given.recipes.write_text(json.dumps(named, indent=1) + "\n", "utf-8")
+            chosen[register] = max(own, key=lambda n: score(heard[n]))
+    best = {register: recipes[chosen[register]] for register in REGISTERS}
+    given.recipes.write_text(json.dumps(best, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

