@@ -721,3 +721,29 @@ def test_a_model_that_went_wrong_makes_no_sound(tiny_weights: Path, tmp_path: Pa
     studio = voiceswap.load("cpu", weights=folder)
     with pytest.raises(AudioError, match="not finite"):
         studio.speak("Hi.", studio.voices["alto-1"])
+
+
+def test_a_quiet_room_is_asked_for_and_of_people_less(
+    tiny_studio: Studio, kathleen: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    synthesize = tiny_studio._models.synthesizer.synthesize
+
+    def listening(*given: object, **options: object) -> object:
+        asked.append(options["quality"])
+        return synthesize(*given, **options)
+
+    monkeypatch.setattr(tiny_studio._models.synthesizer, "synthesize", listening)
+    for voice in (tiny_studio.voices["alto-1"], enroll(tiny_studio, kathleen)):
+        tiny_studio.speak("Good morning.", voice)
+    assert asked == [0.5, 0.2]
+
+
+def test_a_short_recording_is_decoded_once_and_a_long_one_as_it_is_needed(
+    kathleen: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, rate = conversion.Source.measure(kathleen[0]).recording
+    assert rate == audio.SAMPLE_RATE
+    np.testing.assert_array_equal(samples, audio.read(kathleen[0]))
+    monkeypatch.setattr(conversion, "_MEASURED", 1.0)
+    assert conversion.Source.measure(kathleen[0]).recording == kathleen[0]
