@@ -67,6 +67,17 @@ def shards(store, tmp_path_factory):
     return folder
 
 
+def test_shards_of_another_method_are_neither_gone_on_with_nor_learnt(store, shards, tmp_path):
+    shutil.copytree(shards, tmp_path / "old")
+    (tmp_path / "old" / "method.json").unlink()
+    for use in (
+        lambda: Stream(tmp_path / "old", seed=4, window=3),
+        lambda: write_shards([store.folder], tmp_path / "old", size=8),
+    ):
+        with pytest.raises(DataError, match="another F0"):
+            use()
+
+
 def test_shards_hold_what_the_features_hold(store, shards):
     counts = json.loads((shards / INDEX).read_text())
     known = {f"many/{item.id}": item for item in store.items}

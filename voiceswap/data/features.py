@@ -59,7 +59,7 @@ class FeatureStore:
             )
         self.raw_items = [Item(**row) for row in read_index(self.folder)]
         if self.raw_items:
-            _require_method(self.folder)
+            require_method(self.folder)
         aligned = self.folder / "alignments.json"
         found = json.loads(aligned.read_text("utf-8"))["durations"] if aligned.is_file() else {}
         self.forced = frozenset(found)
@@ -99,8 +99,13 @@ class FeatureStore:
         )
 
 
-def _require_method(folder: Path) -> None:
-    """Raises DataError if a store's features were made in another way than they would be now."""
+def state_method(folder: Path) -> None:
+    """Write into a folder of features or shards how they are made."""
+    (folder / "method.json").write_text(json.dumps(_METHOD, indent=1), "utf-8")
+
+
+def require_method(folder: Path) -> None:
+    """Raises DataError if features or shards were made in another way than they would be now."""
     path = folder / "method.json"
     try:
         method = json.loads(path.read_text("utf-8"))
@@ -314,9 +319,9 @@ def append(results: Iterable[dict[str, Any]], folder: Path) -> list[str]:
     """
     frames, samples = _resume(folder)
     if frames:
-        _require_method(folder)
+        require_method(folder)
     else:
-        (folder / "method.json").write_text(json.dumps(_METHOD, indent=1), "utf-8")
+        state_method(folder)
     skipped = []
     with (
         (folder / "mel.f16").open("ab") as mel,

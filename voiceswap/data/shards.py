@@ -29,7 +29,7 @@ import numpy as np
 
 from voiceswap.acoustics import ACOUSTICS
 from voiceswap.data.batches import Utterance, load_utterances
-from voiceswap.data.features import FeatureStore, Item
+from voiceswap.data.features import FeatureStore, Item, require_method, state_method
 from voiceswap.errors import DataError
 
 INDEX = "shards.json"
@@ -74,6 +74,9 @@ def write_shards(
     out.mkdir(parents=True, exist_ok=True)
     if (out / PLAN).is_file() and json.loads((out / PLAN).read_text()) != plan:
         raise DataError(str(out), "it holds shards of other data, or of another size", "Name an empty folder")
+    if (out / PLAN).is_file():
+        require_method(out)
+    state_method(out)
     (out / PLAN).write_text(json.dumps(plan))
     for name, utterances in progress(shards.items(), len(shards)) if progress else shards.items():
         if not (out / name).is_file():

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from voiceswap.data.batches import Pool, Utterance, load_utterances
+from voiceswap.data.features import require_method
 from voiceswap.data.shards import INDEX, ShardStore
 from voiceswap.errors import DataError
 
@@ -83,6 +84,7 @@ class Stream:
     """The shards of a folder, `window` of them at a time; DataError for one that is not whole."""
 
     def __init__(self, folder: Path, *, seed: int, window: int) -> None:
+        require_method(folder)
         self.counts: dict[str, int] = json.loads((folder / INDEX).read_text())
         self.folder, self.seed, self.window = folder, seed, window
         self.shards = sorted(name for name in self.counts if name.startswith("train"))
