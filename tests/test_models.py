@@ -14,6 +14,7 @@ from voiceswap.errors import CheckpointError
 from voiceswap.models import converter, detector, phone_recognizer, speaker_encoder, synthesizer, vocoder
 from voiceswap.models.converter import Converter, loudness_of, outline_of
 from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
+from voiceswap.models.postfilter import keep_energy, sharpen
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.models.vocoder import Vocoder, bridge, pulses
@@ -503,3 +504,31 @@ def test_models_are_known_by_kind():
     makers = (Vocoder, PhoneRecognizer, SpeakerEncoder, Synthesizer, Converter)
     kinds = {model.kind for model in (*makers, detector.Detector)}
     assert kinds == set(checkpoint.MODELS) == set(MILLIONS)
+
+
+def test_sharpening_restores_contrast_and_hushes_what_lies_below_the_pitch():
+    band, frame = torch.arange(80), torch.arange(40)
+    waves = torch.sin(2 * torch.pi * band / 10)[:, None] + 0.5 * torch.sin(2 * torch.pi * frame / 6)
+    mel, f0 = waves[None] - 5, torch.zeros(1, 40)
+    voiced = f0 + 200.0
+    inner = (slice(None), slice(10, 70), slice(8, 32))
+    assert close(sharpen(mel, f0, unvoiced=False), mel)
+    louder = sharpen(mel, f0, unvoiced=True)[inner].std() / mel[inner].std()
+    assert 1.1 < louder < 1.4
+    assert close(sharpen(mel, voiced, unvoiced=False)[inner], sharpen(mel, f0, unvoiced=True)[inner])
+    flat = torch.full((1, 80, 40), -5.0)  # nothing to sharpen
+    assert close(sharpen(flat, f0, unvoiced=True), flat)
+    hushed = flat - sharpen(flat, voiced, unvoiced=False)
+    assert hushed[0, 0, 20] > 2  # 37 Hz
+    assert hushed[0, 20:].abs().max() < 1e-4
+
+
+def test_a_conversion_keeps_most_of_the_source_s_dynamics():
+    mel = torch.full((1, 80, 60), -4.0)
+    heard = mel.clone()
+    heard[:, :, 30:] -= 2.0
+    kept = keep_energy(mel, heard)
+    assert close(kept[:, :, :27], mel[:, :, :27])
+    assert -1.6 < float(kept[0, 10, 50] - mel[0, 10, 50]) < -0.8
+    heard[:, :, 30:] = -30.0  # digital silence: no more than a bounded change
+    assert float((keep_energy(mel, heard) - mel).min()) >= -2.0 - 1e-5

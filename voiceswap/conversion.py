@@ -22,6 +22,7 @@ _LONGEST = 1500  # frames converted at once: 16 s
 _SHORTEST = 900
 _CONTEXT = 150  # frames that the recognizer and the converter together see to either side
 _BLOCK = 8.0  # seconds read at once
+_LOWEST = 65.0  # Hz; what comes out lower was a slip of the tracker by an octave, or creaks
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Source:
         scale = float(np.clip(voice.f0_spread / self.f0_spread, 0.6, 1.6))
         excursion = np.log(np.maximum(f0, 1.0) / self.f0_median) * scale
         moved = voice.f0_median * 2 ** (pitch / 12) * np.exp(np.clip(excursion, -1.4, 1.4))
-        return torch.from_numpy(np.where(f0 > 0, moved, 0.0).astype(np.float32))
+        return torch.from_numpy(np.where(f0 > 0, np.maximum(moved, _LOWEST), 0.0).astype(np.float32))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS, f0_track, log_mel, pitch_statistics
 from voiceswap.conversion import Source
-from voiceswap.models.converter import Converter, loudness_of
+from voiceswap.models.converter import Converter
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.vocoder import Vocoder, bridge, pulses
 from voiceswap.voice import Voice
@@ -101,7 +101,9 @@ class Live:
         self._voice, self._pitch, self._speaker = voice, pitch, speaker
         self._device = next(vocoder.parameters()).device
         self._quality = torch.tensor([quality], device=self._device)
-        self._adapter = voice.adapter and torch.from_numpy(np.array(voice.adapter.offsets)).to(self._device)
+        adapter = voice.adapter
+        offsets = None if adapter is None else torch.from_numpy(np.array(adapter.offsets))
+        self._adapter = None if offsets is None else offsets.to(self._device)
         self._listener = Listener() if source is None else None
         self._source = Listener().source if source is None else source
         self._vector = speaker(self._source)[None].to(self._device)
@@ -164,10 +166,7 @@ class Live:
         """The log-mel [1, M, T] in the wanted voice of the window's, whose F0 [1, T] is moved already."""
         mel, f0 = mel.to(self._device), f0.to(self._device)
         content, logits = self._recognizer(mel)
-        loudness = loudness_of(mel)
-        return self._converter(
-            content, logits, f0, mel, loudness, self._vector, self._quality, adapter=self._adapter
-        )
+        return self._converter.convert(content, logits, f0, mel, self._vector, self._quality, self._adapter)
 
     def _rendered(self, mel: Tensor, f0: Tensor, before: int) -> NDArray[np.float32]:
         """Samples from the hop's beginning on of log-mel [1, M, T] and gapless F0 [1, T] after `before`.

@@ -22,7 +22,6 @@ from voiceswap.enrollment import measure, window_vectors
 from voiceswap.errors import AudioError, ConsentError, OptionError, VoiceFileError
 from voiceswap.files import digest
 from voiceswap.live import Live
-from voiceswap.models.converter import loudness_of
 from voiceswap.prosody import Prosody, prosody_of
 from voiceswap.provenance import Consent, Provenance
 from voiceswap.provenance.revocation import check_not_revoked
@@ -40,7 +39,8 @@ _PITCHES = (-24.0, 24.0)
 _LARGEST_SEED = 2**32 - 1
 _CROSSFADE = 3  # frames over which one window of a conversion gives way to the next: 32 ms
 _AWAY = 0.25  # how far, of the way from the source's speaker to the voice
-_QUALITY = 0.5  # `recording_quality` asked of the decoder: a quiet room; a studio, 1, makes some voices noisy
+_QUALITY = 0.5  # `recording_quality` asked of the decoder in conversions: a quiet room
+_QUALITY_BUILTIN = 1.1  # of built-in voices: nobody's recordings have to be met, and a studio's are cleaner
 _QUALITY_OF_PEOPLE = 0.2  # the same of enrolled people who speak text: likelier, and to the judges as clean
 
 
@@ -233,7 +233,7 @@ class Studio:
                 f0_spread=voice.f0_spread,
                 speed=speed,
                 pitch=pitch,
-                quality=_QUALITY if voice.builtin else _QUALITY_OF_PEOPLE,
+                quality=_QUALITY_BUILTIN if voice.builtin else _QUALITY_OF_PEOPLE,
                 emphasis=self._emphasis(sentence),
                 language=language,
                 durations=None if prosody is None else prosody.durations.to(self.device),
@@ -320,9 +320,7 @@ class Studio:
             mel = log_mel(torch.from_numpy(window.samples)[None]).to(self.device)
             f0 = source.move(f0_track(window.samples), voice, pitch)[None].to(self.device)
             content, logits = models.recognizer(mel)
-            made = models.converter(
-                content, logits, f0, mel, loudness_of(mel), speaker, quality, adapter=adapter
-            )
+            made = models.converter.convert(content, logits, f0, mel, speaker, quality, adapter)
             frames = slice(window.before, window.before + window.frames + _CROSSFADE)
             part = Acoustics(made[0, :, frames], f0[0, frames])
             samples = np.concatenate(list(render(models.vocoder, part, seed=number)))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from voiceswap.models import postfilter
 from voiceswap.models.phone_recognizer import CLASSES
 from voiceswap.nn.blocks import ConvNeXt
 from voiceswap.nn.decoder import Decoder, SpeakerCondition
@@ -95,6 +96,21 @@ class Converter(nn.Module):
         outline = outline_of(heard, self.config.outline) * (f0 == 0).unsqueeze(-1)
         hidden = torch.cat([hidden, loudness.unsqueeze(-1), outline], -1)
         return self.decoder(hidden, f0, self.speaker(speaker, quality), mask, adapter)
+
+    @torch.inference_mode()
+    def convert(
+        self,
+        content: Tensor,
+        logits: Tensor,
+        f0: Tensor,
+        heard: Tensor,
+        speaker: Tensor,
+        quality: Tensor,
+        adapter: Tensor | None = None,
+    ) -> Tensor:
+        """The log-mel to be heard, as `forward`; the source's dynamics and a natural contrast with it."""
+        made = self(content, logits, f0, heard, loudness_of(heard), speaker, quality, adapter=adapter)
+        return postfilter.sharpen(postfilter.keep_energy(made, heard), f0, unvoiced=False)
 
 
 def loudness_of(mel: Tensor) -> Tensor:

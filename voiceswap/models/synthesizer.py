@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voiceswap.acoustics import Acoustics
+from voiceswap.models import postfilter
 from voiceswap.nn.blocks import ConvNeXt
 from voiceswap.nn.decoder import Decoder, SpeakerCondition
 from voiceswap.text.phonemes import INVENTORY
@@ -173,7 +174,7 @@ class Synthesizer(nn.Module):
         rate: float = DEFAULT_RATE,
         speed: float = 1.0,
         pitch: float = 0.0,
-        quality: float = 1.0,
+        quality: float = 0.5,
         durations: Tensor | None = None,
         f0: Tensor | None = None,
         emphasis: Tensor | None = None,
@@ -205,7 +206,8 @@ class Synthesizer(nn.Module):
             if swell is not None:
                 hertz = hertz * 2 ** (_HIGHER / 12 * swell)
             f0 = torch.where(voicing > 0, hertz, torch.zeros_like(hertz))[0]
-        mel = self.decode(spread, f0[None], condition)[0]
+        mel = self.decode(spread, f0[None], condition)
+        mel = postfilter.sharpen(mel, f0[None], unvoiced=True)[0]
         return Acoustics(mel if swell is None else mel + _LOUDER * swell, f0)
 
 

@@ -1,0 +1,71 @@
+"""What a decoder averages away is put back into its log-mels: contrast between bands and from frame to frame.
+
+A network that is trained towards the mean of all likely spectra makes them flatter than each is, which is
+heard as muffled. The remedy is that of statistical synthesis (Toda & Tokuda, "A speech parameter generation
+algorithm considering global variance", 2007): deviations from a smooth spectrum grow until they are as large
+as those of recordings. On voiced frames of 48 conversions and 40 sentences, those within 15 bands were 0.68
+to 0.71 in log magnitude, of recordings 0.80 to 0.82; those within 9 frames 0.49 to 0.57 against 0.55 to 0.62.
+Shapes: B batch, M mel bands, T frames.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from voiceswap.acoustics import ACOUSTICS, mel_filters
+
+_BANDS, _CONTRAST = 15, 0.16  # deviations within so many bands grow by this share
+_FRAMES, _MOTION = 9, 0.1
+_BELOW = 0.7  # of the pitch: nothing of a voice sounds there
+_HUSHED = 3.0  # log magnitude, 26 dB: what is left of the recordings' rumble below the pitch
+_ENERGY_FRAMES = 5
+_ENERGY_KEPT = 0.6  # all of it is no truer to the source's voicing and sounds less natural (Distill-MOS)
+_ENERGY_MOST = 2.0
+
+
+def sharpen(mel: Tensor, f0: Tensor, *, unvoiced: bool) -> Tensor:
+    """Log-mel [B, M, T] as a decoder makes it and its F0 [B, T] in Hz, 0 where unvoiced → with contrast.
+
+    `unvoiced` says whether frames without F0 are sharpened too: read text sounds better with it, while of a
+    conversion's hisses, whose outline comes from the source, more would sound voiced.
+    """
+    where = torch.ones_like(f0) if unvoiced else (f0 > 0).to(mel.dtype)
+    centres = _centres().to(mel.device)
+    # Down there bands lie as far apart as the first does from 0.
+    reach = (_BELOW * f0[:, None] - centres[:, None]) / centres[0]
+    mel = mel - _HUSHED * reach.clamp(0, 1)
+    mel = mel + _CONTRAST * where[:, None] * (mel - _smooth(mel.transpose(1, 2), _BANDS).transpose(1, 2))
+    return mel + _MOTION * where[:, None] * (mel - _smooth(mel, _FRAMES))
+
+
+def keep_energy(mel: Tensor, heard: Tensor) -> Tensor:
+    """Log-mel [B, M, T] of a conversion, with most of what its energy lacks of the source's, `heard`.
+
+    A speaker's recordings have their own dynamics; what was soft in the source becomes loud with them, and
+    weak voiced sounds drown.
+    """
+    missing = _energy(heard) - _energy(mel)
+    return mel + (_ENERGY_KEPT * missing).clamp(-_ENERGY_MOST, _ENERGY_MOST)[:, None]
+
+
+def _energy(mel: Tensor) -> Tensor:
+    """Log magnitude [B, T] of all bands together, over `_ENERGY_FRAMES` frames."""
+    return _smooth(torch.logsumexp(2 * mel, 1, keepdim=True) / 2, _ENERGY_FRAMES)[:, 0]
+
+
+def _smooth(x: Tensor, width: int) -> Tensor:
+    """Means over `width` (odd) neighbours along the last dimension of [B, C, N]."""
+    return F.avg_pool1d(F.pad(x, (width // 2, width // 2), mode="replicate"), width, 1)
+
+
+@lru_cache(maxsize=1)
+def _centres() -> Tensor:
+    """Of the mel bands [M], in Hz; the lowest ones are equally far apart."""
+    bank = mel_filters()
+    hertz = torch.arange(bank.shape[1]) * (ACOUSTICS.sample_rate / ACOUSTICS.n_fft)
+    with torch.inference_mode(False):
+        return (bank * hertz).sum(1) / bank.sum(1)
