@@ -136,7 +136,7 @@ def test_a_refusal_is_not_taken_for_consent(studio: Studio) -> None:
 
 
 def test_a_statement_of_another_person_is_refused(studio: Studio, said: Said) -> None:
-    own, other = said(consent(), "alto-1"), said(consent(), "tenor-1")
+    own, other = said(consent(), "alto-1"), said(consent(), "baritone-1")
     with pytest.raises(ConsentError, match=r"another voice than the one enrolled \(likeness 0") as caught:
         studio.enroll(own, consent=consent(), statement=other)
     assert str(SPEAKER) in str(caught.value)

@@ -736,7 +736,7 @@ def test_a_quiet_room_is_asked_for_and_of_people_less(
     monkeypatch.setattr(tiny_studio._models.synthesizer, "synthesize", listening)
     for voice in (tiny_studio.voices["alto-1"], enroll(tiny_studio, kathleen)):
         tiny_studio.speak("Good morning.", voice)
-    assert asked == [0.5, 0.2]
+    assert asked == [1.1, 0.2]
 
 
 def test_a_short_recording_is_decoded_once_and_a_long_one_as_it_is_needed(
