@@ -14,13 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from voiceswap import audio
 from voiceswap.acoustics import f0_track, log_mel
 from voiceswap.evaluation import protocol
+from voiceswap.models.postfilter import BANDS, FRAMES, smooth
 
-BANDS, FRAMES = 15, 9  # over which a spectrum is smoothed
 QUIET = 3.5  # log magnitude below the loud frames: pauses do not count
 EVERY = 4  # of the evaluation's items
 
@@ -33,11 +32,9 @@ def deviations(path: Path) -> tuple[float, float, float]:
     level = mel[0].mean(0)
     loud = level > torch.quantile(level, 0.95) - QUIET
 
-    def apart(x: torch.Tensor, width: int) -> torch.Tensor:
-        return x - F.avg_pool1d(F.pad(x, (width // 2, width // 2), mode="replicate"), width, 1)
-
-    bands = apart(mel.transpose(1, 2), BANDS)[0].T[5:75]
-    motion = apart(mel, FRAMES)[0]
+    across = mel.transpose(1, 2)
+    bands = (across - smooth(across, BANDS))[0].T[5:75]
+    motion = (mel - smooth(mel, FRAMES))[0]
     parts = bands[:, voiced & loud], bands[:, ~voiced & loud], motion[:, voiced & loud]
     return float(parts[0].std()), float(parts[1].std()), float(parts[2].std())
 

@@ -532,3 +532,31 @@ def test_a_conversion_keeps_most_of_the_source_s_dynamics():
     assert -1.6 < float(kept[0, 10, 50] - mel[0, 10, 50]) < -0.8
     heard[:, :, 30:] = -30.0  # digital silence: no more than a bounded change
     assert float((keep_energy(mel, heard) - mel).min()) >= -2.0 - 1e-5
+
+
+def test_what_is_heard_has_passed_the_postfilter():
+    model = tiny("converter")
+    content, logits = torch.randn(1, 15, model.config.content), torch.randn(1, 15, CLASSES)
+    f0, heard = torch.full((1, 30), 150.0), torch.randn(1, 80, 30)
+    speaker, quality = torch.nn.functional.normalize(torch.randn(1, 192)), torch.ones(1)
+    plain = model(content, logits, f0, heard, loudness_of(heard), speaker, quality)
+    made = model.convert(content, logits, f0, heard, speaker, quality)
+    assert close(made, sharpen(keep_energy(plain, heard), f0, unvoiced=False))
+    assert not close(made, plain, 1e-2)
+
+
+def test_read_text_has_passed_the_postfilter(monkeypatch: pytest.MonkeyPatch):
+    model = tiny("synthesizer")
+    decoded = []
+    monkeypatch.setattr(model, "decode", lambda *given: decoded.append(torch.randn(1, 80, 24)) or decoded[0])
+    f0 = torch.full((24,), 150.0)
+    made = model.synthesize(
+        torch.arange(2, 8),
+        torch.zeros(6, dtype=torch.long),
+        speaker=torch.nn.functional.normalize(torch.randn(192), dim=0),
+        f0_median=150.0,
+        f0_spread=0.2,
+        durations=torch.full((6,), 4),
+        f0=f0,
+    )
+    assert close(made.mel, sharpen(decoded[0], f0[None], unvoiced=True)[0])

@@ -739,6 +739,13 @@ def test_a_quiet_room_is_asked_for_and_of_people_less(
     assert asked == [1.1, 0.2]
 
 
+def test_no_moved_pitch_falls_below_what_a_voice_has(alto: Voice) -> None:
+    source = conversion.Source((np.zeros(0, np.float32), 24000), 1.0, 150.0, 0.2, np.zeros(0, np.float32))
+    f0 = np.array([0.0, 150.0], np.float32)
+    assert source.move(f0, alto, 0.0).tolist() == pytest.approx([0.0, alto.f0_median])
+    assert source.move(f0, alto, -24.0).tolist() == [0.0, 65.0]
+
+
 def test_a_short_recording_is_decoded_once_and_a_long_one_as_it_is_needed(
     kathleen: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from voiceswap.models import postfilter
 from voiceswap.models.phone_recognizer import CLASSES
@@ -116,7 +115,7 @@ class Converter(nn.Module):
 def loudness_of(mel: Tensor) -> Tensor:
     """Loudness [B, T] of log-mels [B, M, T]: the mean of the bands below 5.5 kHz, smoothed over 5 frames."""
     level = (mel[:, :70].mean(1) + 5) / 2
-    return F.avg_pool1d(F.pad(level[:, None], (2, 2), mode="replicate"), 5, 1)[:, 0]
+    return postfilter.smooth(level[:, None], 5)[:, 0]
 
 
 def outline_of(mel: Tensor, count: int) -> Tensor:

@@ -215,4 +215,4 @@ def _swell(emphasis: Tensor, durations: Tensor, frames: int) -> Tensor:
     """Emphasis of phones [P] as a curve over frames [T] that comes and goes within 0.1 s."""
     steps = torch.repeat_interleave(emphasis, durations)
     steps = F.pad(steps, (0, frames - len(steps)))[None]
-    return F.avg_pool1d(F.pad(steps, (5, 5), mode="replicate"), 11, 1)[0]
+    return postfilter.smooth(steps[None], 11)[0, 0]
