@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from voiceswap import Studio, Voice, batch
+from voiceswap.adapter import Adapter
 from voiceswap.errors import ConsentError, FileError, VoiceFileError
 from voiceswap.provenance import Consent
 from voiceswap.provenance.keys import home
-from voiceswap.voice import Adapter, fingerprint
+from voiceswap.voice import fingerprint
 
 Use = Callable[[Studio, Voice, Path], object]
 ALL = "speak,convert,train"

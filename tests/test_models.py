@@ -14,7 +14,7 @@ from voiceswap.errors import CheckpointError
 from voiceswap.models import converter, detector, phone_recognizer, speaker_encoder, synthesizer, vocoder
 from voiceswap.models.converter import Converter, loudness_of, outline_of
 from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
-from voiceswap.models.postfilter import keep_energy, sharpen
+from voiceswap.models.postfilter import OF_PEOPLE, keep_energy, sharpen
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.models.vocoder import Vocoder, bridge, pulses
@@ -512,13 +512,15 @@ def test_sharpening_restores_contrast_and_hushes_what_lies_below_the_pitch():
     mel, f0 = waves[None] - 5, torch.zeros(1, 40)
     voiced = f0 + 200.0
     inner = (slice(None), slice(10, 70), slice(8, 32))
-    assert close(sharpen(mel, f0, unvoiced=False), mel)
-    louder = sharpen(mel, f0, unvoiced=True)[inner].std() / mel[inner].std()
+    assert close(sharpen(mel, f0, share=1, unvoiced=False), mel)
+    louder = sharpen(mel, f0, share=1, unvoiced=True)[inner].std() / mel[inner].std()
     assert 1.1 < louder < 1.4
-    assert close(sharpen(mel, voiced, unvoiced=False)[inner], sharpen(mel, f0, unvoiced=True)[inner])
+    assert 1 < sharpen(mel, f0, share=0.5, unvoiced=True)[inner].std() / mel[inner].std() < louder
+    both = sharpen(mel, voiced, share=1, unvoiced=False), sharpen(mel, f0, share=1, unvoiced=True)
+    assert close(both[0][inner], both[1][inner])
     flat = torch.full((1, 80, 40), -5.0)  # nothing to sharpen
-    assert close(sharpen(flat, f0, unvoiced=True), flat)
-    hushed = flat - sharpen(flat, voiced, unvoiced=False)
+    assert close(sharpen(flat, f0, share=1, unvoiced=True), flat)
+    hushed = flat - sharpen(flat, voiced, share=1, unvoiced=False)
     assert hushed[0, 0, 20] > 2  # 37 Hz
     assert hushed[0, 20:].abs().max() < 1e-4
 
@@ -541,7 +543,7 @@ def test_what_is_heard_has_passed_the_postfilter():
     speaker, quality = torch.nn.functional.normalize(torch.randn(1, 192)), torch.ones(1)
     plain = model(content, logits, f0, heard, loudness_of(heard), speaker, quality)
     made = model.convert(content, logits, f0, heard, speaker, quality)
-    assert close(made, sharpen(keep_energy(plain, heard), f0, unvoiced=False))
+    assert close(made, sharpen(keep_energy(plain, heard), f0, share=OF_PEOPLE, unvoiced=False))
     assert not close(made, plain, 1e-2)
 
 
@@ -559,4 +561,4 @@ def test_read_text_has_passed_the_postfilter(monkeypatch: pytest.MonkeyPatch):
         durations=torch.full((6,), 4),
         f0=f0,
     )
-    assert close(made.mel, sharpen(decoded[0], f0[None], unvoiced=True)[0])
+    assert close(made.mel, sharpen(decoded[0], f0[None], share=1, unvoiced=True)[0])

@@ -20,6 +20,7 @@ import torch
 import voiceswap
 from voiceswap import audio, conversion, enrollment
 from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track
+from voiceswap.adapter import Adapter
 from voiceswap.enrollment import _check_one_person, _count_phones
 from voiceswap.errors import (
     AudioError,
@@ -33,7 +34,7 @@ from voiceswap.errors import (
 )
 from voiceswap.provenance import Consent
 from voiceswap.speech import Speech
-from voiceswap.voice import Adapter, Voice, fingerprint
+from voiceswap.voice import Voice, fingerprint
 
 if TYPE_CHECKING:
     from voiceswap.studio import Studio

@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from voiceswap.adapter import Adapter
 from voiceswap.errors import ConsentError, FileError, OptionError, OutputError, VoiceFileError
 from voiceswap.provenance import Consent
 from voiceswap.provenance.keys import home, signing_key
-from voiceswap.voice import MAGIC, MAX_BYTES, Adapter, Voice
+from voiceswap.voice import MAGIC, MAX_BYTES, Voice
 
 CONSENT = Consent("Ada Example", "speak,convert", "2099-12-31", since="2026-01-01")
 
@@ -252,6 +253,7 @@ def odd(**changes: object) -> bytes:
         (odd(adapter={"converter": "0", "blocks": 1, "offsets": "!"}), "wrong kind"),
         (odd(adapter={"converter": "0", "blocks": 0, "offsets": ""}), "wrong kind"),
         (odd(adapter={"converter": "0", "blocks": 1, "offsets": "AHw="}), "the adapter"),  # infinite
+        (odd(timbre={}), "wrong kind"),
         (odd(consent=None), "without a consent"),
         (odd(consent={}), "no consent"),
         (odd(consent=CONSENT.to_dict() | {"scope": ["everything"]}), "everything"),

@@ -16,9 +16,10 @@ from torch import Tensor
 from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS, f0_track, log_mel, pitch_statistics
 from voiceswap.conversion import Source
-from voiceswap.models.converter import Converter
+from voiceswap.models.converter import CONVERSION_QUALITY, Converter
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.vocoder import Vocoder, bridge, pulses
+from voiceswap.timbre import Timbre
 from voiceswap.voice import Voice
 
 HOP = 6  # frames given out at once: 64 ms; even, as the recognizer takes frames in pairs
@@ -93,14 +94,15 @@ class Live:
         voice: Voice,
         *,
         speaker: Callable[[Source], Tensor],
-        quality: float,
         pitch: float,
         source: Source | None,
+        timbre: Timbre | None,
     ) -> None:
         self._recognizer, self._converter, self._vocoder = recognizer, converter, vocoder
         self._voice, self._pitch, self._speaker = voice, pitch, speaker
         self._device = next(vocoder.parameters()).device
-        self._quality = torch.tensor([quality], device=self._device)
+        self._quality = torch.tensor([CONVERSION_QUALITY], device=self._device)
+        self._timbre = timbre
         adapter = voice.adapter
         offsets = None if adapter is None else torch.from_numpy(np.array(adapter.offsets))
         self._adapter = None if offsets is None else offsets.to(self._device)
@@ -166,7 +168,8 @@ class Live:
         """The log-mel [1, M, T] in the wanted voice of the window's, whose F0 [1, T] is moved already."""
         mel, f0 = mel.to(self._device), f0.to(self._device)
         content, logits = self._recognizer(mel)
-        return self._converter.convert(content, logits, f0, mel, self._vector, self._quality, self._adapter)
+        given = content, logits, f0, mel, self._vector, self._quality
+        return self._converter.convert(*given, self._adapter, self._timbre)
 
     def _rendered(self, mel: Tensor, f0: Tensor, before: int) -> NDArray[np.float32]:
         """Samples from the hop's beginning on of log-mel [1, M, T] and gapless F0 [1, T] after `before`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -22,6 +23,8 @@ from voiceswap.enrollment import measure, window_vectors
 from voiceswap.errors import AudioError, ConsentError, OptionError, VoiceFileError
 from voiceswap.files import digest
 from voiceswap.live import Live
+from voiceswap.models.converter import CONVERSION_QUALITY
+from voiceswap.models.postfilter import OF_PEOPLE
 from voiceswap.prosody import Prosody, prosody_of
 from voiceswap.provenance import Consent, Provenance
 from voiceswap.provenance.revocation import check_not_revoked
@@ -29,6 +32,7 @@ from voiceswap.provenance.watermark import mark, payload_of
 from voiceswap.rendering import render
 from voiceswap.speech import Speech
 from voiceswap.statement import verify
+from voiceswap.timbre import Timbre
 from voiceswap.voice import Voice, fingerprint
 
 if TYPE_CHECKING:
@@ -39,7 +43,6 @@ _PITCHES = (-24.0, 24.0)
 _LARGEST_SEED = 2**32 - 1
 _CROSSFADE = 3  # frames over which one window of a conversion gives way to the next: 32 ms
 _AWAY = 0.25  # how far, of the way from the source's speaker to the voice
-_QUALITY = 0.5  # `recording_quality` asked of the decoder in conversions: a quiet room
 _QUALITY_BUILTIN = 1.1  # of built-in voices: nobody's recordings have to be met, and a studio's are cleaner
 _QUALITY_OF_PEOPLE = 0.2  # the same of enrolled people who speak text: likelier, and to the judges as clean
 
@@ -119,7 +122,9 @@ class Studio:
         alone = isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Integral)
         sources = [given] if alone or isinstance(given, (str, os.PathLike)) else list(given)
         models = self._models
-        traits = measure(sources, encoder=models.encoder, recognizer=models.recognizer)
+        traits = measure(
+            sources, encoder=models.encoder, recognizer=models.recognizer, converter=models.converter
+        )
         if statement is not None:
             consent = verify(
                 statement, consent, traits["vector"], encoder=models.encoder, recognizer=models.recognizer
@@ -219,6 +224,7 @@ class Studio:
         language: str,
     ) -> Iterator[NDArray[np.float32]]:
         speaker = torch.from_numpy(np.array(voice.vector)).to(self.device)
+        timbre = self._timbre(voice)
         silence, exact = 0.0, False  # that is due before the next sentence
         for number, (sentence, prosody) in enumerate(said):
             pause = sentence.pause if sentence.exact else sentence.pause / speed
@@ -236,6 +242,8 @@ class Studio:
                 quality=_QUALITY_BUILTIN if voice.builtin else _QUALITY_OF_PEOPLE,
                 emphasis=self._emphasis(sentence),
                 language=language,
+                timbre=timbre,
+                contrast=1.0 if voice.builtin else OF_PEOPLE,
                 durations=None if prosody is None else prosody.durations.to(self.device),
                 f0=None if prosody is None else prosody.f0.to(self.device),
                 **({} if np.isnan(voice.rate) else {"rate": voice.rate}),
@@ -302,7 +310,7 @@ class Studio:
             models.vocoder,
             voice,
             speaker=lambda heard: self._away(heard, voice),
-            quality=_QUALITY,
+            timbre=None if voice.adapter else self._timbre(voice),
             pitch=float(pitch),
             source=None if source is None else Source.measure(source),
         )
@@ -313,14 +321,15 @@ class Studio:
     def _converted(self, source: Source, voice: Voice, pitch: float) -> Iterator[NDArray[np.float32]]:
         models = self._models
         speaker = self._away(source, voice)[None].to(self.device)
-        quality = torch.tensor([_QUALITY], device=self.device)
+        quality = torch.tensor([CONVERSION_QUALITY], device=self.device)
         adapter = voice.adapter and torch.from_numpy(np.array(voice.adapter.offsets)).to(self.device)
+        timbre = None if voice.adapter else self._timbre(voice)  # it knows what the decoder lacks without
         tail = np.zeros(0, np.float32)  # what the window before made of the beginning of this one
         for number, window in enumerate(windows(source)):
             mel = log_mel(torch.from_numpy(window.samples)[None]).to(self.device)
             f0 = source.move(f0_track(window.samples), voice, pitch)[None].to(self.device)
             content, logits = models.recognizer(mel)
-            made = models.converter.convert(content, logits, f0, mel, speaker, quality, adapter)
+            made = models.converter.convert(content, logits, f0, mel, speaker, quality, adapter, timbre)
             frames = slice(window.before, window.before + window.frames + _CROSSFADE)
             part = Acoustics(made[0, :, frames], f0[0, frames])
             samples = np.concatenate(list(render(models.vocoder, part, seed=number)))
@@ -329,6 +338,17 @@ class Studio:
             samples[: len(tail)] = samples[: len(tail)] * ramp + tail * (1 - ramp)
             tail = samples[window.length :][: _CROSSFADE * ACOUSTICS.hop]
             yield samples[: window.length]
+
+    def _timbre(self, voice: Voice) -> Timbre | None:
+        """What is remembered of the person's reference, with a warning if other weights remembered it."""
+        if voice.timbre is None or voice.timbre.converter == self._models.converter.weights_hash:
+            return voice.timbre
+        warnings.warn(
+            f"the voice {voice.name!r} was enrolled with other weights, and with these it is less like the "
+            "person: enroll it again",
+            stacklevel=3,
+        )
+        return None
 
     @torch.inference_mode()
     def _away(self, source: Source, voice: Voice) -> torch.Tensor:

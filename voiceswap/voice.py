@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -18,11 +17,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
+from voiceswap.adapter import Adapter
 from voiceswap.errors import ConsentError, OptionError, VoiceFileError, VoiceswapError
 from voiceswap.files import check_output, refusals, replacing
 from voiceswap.provenance import Consent
 from voiceswap.provenance.keys import signing_key
 from voiceswap.provenance.revocation import check_not_revoked, revoke
+from voiceswap.timbre import Timbre
 
 # A file is the magic, one byte of version, the public key, a signature of all the rest, and canonical JSON.
 MAGIC = b"VOICESWAP"
@@ -33,43 +34,10 @@ MAX_BYTES = 64 * 2**20
 _KEY, _SIGNATURE = 32, 64
 _PREFIX = len(MAGIC) + 1
 _PAYLOAD = _PREFIX + _KEY + _SIGNATURE
-_FIELDS = ("name", "vector", "f0_median", "f0_spread", "rate", "consent", "space", "builtin", "adapter")
+_LATER = ("adapter", "timbre")  # older voices have none
+_FIELDS = ("name", "vector", "f0_median", "f0_spread", "rate", "consent", "space", "builtin", *_LATER)
 _REMEDY = "Enroll the voice again from its recordings"
 _STRANGERS = {b"\x80": "a pickle, which is never opened", b"PK": "a zip archive", b"RIFF": "a WAV file"}
-
-
-@dataclass(frozen=True, eq=False)
-class Adapter:
-    """What the Converter's decoder learned of one person: offsets of the gains and shifts of its blocks.
-
-    In the manner of AdaSpeech (Chen et al., 2021), which adapts conditional layer norms alone.
-    """
-
-    converter: str
-    """Hash of the Converter's weights that it belongs to."""
-    offsets: NDArray[np.float32]
-    """[decoder blocks, 2 C], finite; kept in half precision."""
-
-    def __post_init__(self) -> None:
-        offsets = np.array(self.offsets, np.float16).astype(np.float32)
-        _require(
-            offsets.ndim == 2 and offsets.size <= 1_000_000 and bool(np.isfinite(offsets).all()),
-            "the adapter",
-            "its offsets are [blocks, 2 C] and finite",
-        )
-        offsets.flags.writeable = False
-        object.__setattr__(self, "offsets", offsets)
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
-        packed = b64encode(self.offsets.astype("<f2").tobytes()).decode()
-        return {"converter": self.converter, "blocks": len(self.offsets), "offsets": packed}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Adapter:
-        """As `to_dict` gave it; ValueError, TypeError or KeyError for anything else."""
-        flat = np.frombuffer(b64decode(data["offsets"], validate=True), "<f2")
-        return cls(str(data["converter"]), flat.reshape(data["blocks"], -1).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +63,8 @@ class Voice:
     builtin: bool = False
     adapter: Adapter | None = None
     """What `voiceswap train converter --voice` learned of the person, for `convert`."""
+    timbre: Timbre | None = None
+    """What enrollment remembers of the person's sounds."""
 
     def __post_init__(self) -> None:
         with np.errstate(over="ignore"):  # infinity is refused like every other length but 1
@@ -183,13 +153,14 @@ class Voice:
             "space": self.space,
             "builtin": self.builtin,
             "adapter": None if self.adapter is None else self.adapter.to_dict(),
+            "timbre": None if self.timbre is None else self.timbre.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Voice:
         """The voice that `to_dict` described; raises OptionError or ConsentError if it describes none."""
         _require(
-            isinstance(data, Mapping) and {*data, "adapter"} == set(_FIELDS),  # older voices have no adapter
+            isinstance(data, Mapping) and {*data, *_LATER} == set(_FIELDS),
             "a record that is no voice",
             f"one has the fields {', '.join(_FIELDS)}",
         )
@@ -201,6 +172,8 @@ class Voice:
         try:
             if values.get("adapter") is not None:
                 values["adapter"] = Adapter.from_dict(values["adapter"])
+            if values.get("timbre") is not None:
+                values["timbre"] = Timbre.from_dict(values["timbre"])
             return cls(**values)
         except VoiceswapError:
             raise

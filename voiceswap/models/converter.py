@@ -15,6 +15,10 @@ from voiceswap.models import postfilter
 from voiceswap.models.phone_recognizer import CLASSES
 from voiceswap.nn.blocks import ConvNeXt
 from voiceswap.nn.decoder import Decoder, SpeakerCondition
+from voiceswap.timbre import Timbre
+
+CONVERSION_QUALITY = 0.5
+"""`recording_quality` asked of the decoder in conversions: a quiet room."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,17 @@ class Converter(nn.Module):
         speaker: Tensor,
         quality: Tensor,
         adapter: Tensor | None = None,
+        timbre: Timbre | None = None,
     ) -> Tensor:
-        """The log-mel to be heard, as `forward`; the source's dynamics and a natural contrast with it."""
+        """The log-mel to be heard, as `forward`; with it the source's dynamics, and a natural contrast.
+
+        `timbre` adds what is remembered of the speaker's reference.
+        """
         made = self(content, logits, f0, heard, loudness_of(heard), speaker, quality, adapter=adapter)
-        return postfilter.sharpen(postfilter.keep_energy(made, heard), f0, unvoiced=False)
+        made = postfilter.keep_energy(made, heard)
+        if timbre is not None:
+            made = timbre.add(made, f0)
+        return postfilter.sharpen(made, f0, share=postfilter.OF_PEOPLE, unvoiced=False)
 
 
 def loudness_of(mel: Tensor) -> Tensor:

@@ -19,8 +19,10 @@ from torch.nn import functional as F
 
 from voiceswap.acoustics import ACOUSTICS, mel_filters
 
-BANDS, _CONTRAST = 15, 0.16  # deviations within so many bands grow by this share
+BANDS, _CONTRAST = 15, 0.16  # deviations within so many bands grow by this share, of built-in voices
 FRAMES, _MOTION = 9, 0.1
+OF_PEOPLE = 0.5
+"""Share of that which voices of people get: with all of it they sound cleaner, and less like themselves."""
 _BELOW = 0.7  # of the pitch: nothing of a voice sounds there
 _HUSHED = 3.0  # log magnitude, 26 dB: what is left of the recordings' rumble below the pitch
 _ENERGY_FRAMES = 5
@@ -28,19 +30,21 @@ _ENERGY_KEPT = 0.6  # all of it is no truer to the source's voicing and sounds l
 _ENERGY_MOST = 2.0
 
 
-def sharpen(mel: Tensor, f0: Tensor, *, unvoiced: bool) -> Tensor:
+def sharpen(mel: Tensor, f0: Tensor, *, share: float, unvoiced: bool) -> Tensor:
     """Log-mel [B, M, T] as a decoder makes it and its F0 [B, T] in Hz, 0 where unvoiced → with contrast.
 
-    `unvoiced` says whether frames without F0 are sharpened too: read text sounds better with it, while of a
-    conversion's hisses, whose outline comes from the source, more would sound voiced.
+    `share` is 1 for built-in voices. `unvoiced` says whether frames without F0 are sharpened too: read text
+    sounds better with it, while of a conversion's hisses, whose outline comes from the source, more would
+    sound voiced.
     """
     where = torch.ones_like(f0) if unvoiced else (f0 > 0).to(mel.dtype)
     centres = _centres().to(mel.device)
     # Down there bands lie as far apart as the first does from 0.
     reach = (_BELOW * f0[:, None] - centres[:, None]) / centres[0]
     mel = mel - _HUSHED * reach.clamp(0, 1)
-    mel = mel + _CONTRAST * where[:, None] * (mel - smooth(mel.transpose(1, 2), BANDS).transpose(1, 2))
-    return mel + _MOTION * where[:, None] * (mel - smooth(mel, FRAMES))
+    where = share * where[:, None]
+    mel = mel + _CONTRAST * where * (mel - smooth(mel.transpose(1, 2), BANDS).transpose(1, 2))
+    return mel + _MOTION * where * (mel - smooth(mel, FRAMES))
 
 
 def keep_energy(mel: Tensor, heard: Tensor) -> Tensor:

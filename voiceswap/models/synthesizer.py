@@ -18,6 +18,7 @@ from voiceswap.models import postfilter
 from voiceswap.nn.blocks import ConvNeXt
 from voiceswap.nn.decoder import Decoder, SpeakerCondition
 from voiceswap.text.phonemes import INVENTORY
+from voiceswap.timbre import Timbre
 
 _LONGER = 1.2  # times the duration: what a listener takes for emphasis by a reader
 _HIGHER = 3.0  # semitones
@@ -179,13 +180,16 @@ class Synthesizer(nn.Module):
         f0: Tensor | None = None,
         emphasis: Tensor | None = None,
         language: str = "en",
+        timbre: Timbre | None = None,
+        contrast: float = 1.0,
     ) -> Acoustics:
         """One utterance: ids and stresses [P], speaker vector [S] → mel [M, T] and F0 [T] in Hz.
 
         `speed` multiplies the tempo; `pitch` moves F0 by semitones. With `durations` [P] in frames and the
         `f0` [T] that goes with them neither is predicted. Where `emphasis` [P] is 1 a phone is longer, higher
         and louder than predicted, by rule (`_LONGER`, `_HIGHER`, `_LOUDER`). `language` is one of the
-        configuration's.
+        configuration's. `timbre` adds what is remembered of the speaker's reference, `contrast` is the
+        postfilter's share.
         """
         condition = self.condition(speaker[None], torch.tensor([quality], device=ids.device))
         pace = torch.tensor([rate], device=ids.device)
@@ -207,7 +211,9 @@ class Synthesizer(nn.Module):
                 hertz = hertz * 2 ** (_HIGHER / 12 * swell)
             f0 = torch.where(voicing > 0, hertz, torch.zeros_like(hertz))[0]
         mel = self.decode(spread, f0[None], condition)
-        mel = postfilter.sharpen(mel, f0[None], unvoiced=True)[0]
+        if timbre is not None:
+            mel = timbre.add(mel, f0[None])
+        mel = postfilter.sharpen(mel, f0[None], share=contrast, unvoiced=True)[0]
         return Acoustics(mel if swell is None else mel + _LOUDER * swell, f0)
 
 

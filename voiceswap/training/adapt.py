@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from voiceswap import audio, checkpoint
+from voiceswap.adapter import Adapter
 from voiceswap.bundle import WEIGHTS
 from voiceswap.errors import ConsentError, DataError
 from voiceswap.training.loop import train
 from voiceswap.training.optimization import TrainingConfig
 from voiceswap.training.raw import recordings_in
 from voiceswap.training.tasks.adapter import AdapterTask, AdapterTraining
-from voiceswap.voice import Adapter, Voice
+from voiceswap.voice import Voice
 
 SHORTEST, LONGEST = 30.0, 3600.0
 """Seconds of speech: with less nothing is learned, more is left out."""

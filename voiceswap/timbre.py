@@ -1,0 +1,141 @@
+"""Timbre: how one person's sounds differ from what the models make of them, remembered from their reference.
+
+A vector of 192 numbers tells the decoders who speaks, and people who were not trained on come out as the
+people nearest to them. But ten seconds of reference hold most of a person's sounds. So enrollment lets the
+Converter say the reference in the person's own vector, and keeps, frame by frame, what it made and what that
+lacked of the recording. Later every frame is given what was lacking in the remembered ones that it is like.
+That is retrieval, as in kNN-VC (Baas, van Niekerk & Kamper, "Voice Conversion With Just Nearest Neighbors",
+2023), of differences in place of frames, and so smooth: regression by kernels (Nadaraya, 1964; Watson, 1964).
+Shapes: M mel bands, T frames, N remembered frames.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from voiceswap.acoustics import ACOUSTICS
+from voiceswap.errors import OptionError
+from voiceswap.models.postfilter import smooth
+
+MOST = 2000
+"""Frames that are remembered: 21 s, silences left out."""
+_FEWEST = 20  # of a kind: fewer tell no more than their mean, if that
+_SILENT = -6.0  # mean log magnitude of unvoiced frames below which nobody is heard
+_EMPTY = -9.0  # log magnitude: bands in which even loud frames have less lie above what the recording carries
+_OUTLINE, _AROUND = 20, 2  # cosine coefficients that tell sounds apart, and frames to either side that help
+_WIDE = _OUTLINE * (1 + 2 * _AROUND)
+_OUTLINE_STEP, _LACKING_STEP = np.float32(12), np.float32(64)  # whole numbers of 8 bits reach ±10 and ±2
+# Chosen on conversions and text of the people who are reported on (docs/training-log.md, round 12).
+_NEAR = 0.25  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
+_DOUBT = 0.3  # frames that the mean of all counts as
+_GAIN = 1.3  # averaging took some of what is lacking, and here it is given back
+_SMOOTH = 3  # frames
+
+
+@dataclass(frozen=True, eq=False)
+class Timbre:
+    """What is remembered of a reference, frame by frame: enough to tell what was said in it."""
+
+    converter: str
+    """Hash of the Converter's weights that made it."""
+    outlines: NDArray[np.int8]
+    """[N, `_WIDE`] by which frames are found, as `_outlines` gives them, in twelfths."""
+    lacking: NDArray[np.int8]
+    """[N, M] log magnitude that the recording has and what was made of it has not, in 64ths."""
+    voiced: NDArray[np.bool_]
+    """[N]"""
+
+    def __post_init__(self) -> None:
+        count, bands = len(self.voiced), ACOUSTICS.n_mels
+        shapes = self.outlines.shape, self.lacking.shape
+        if count > MOST or shapes != ((count, _WIDE), (count, bands)):
+            raise OptionError(
+                f"a timbre of {count} frames",
+                f"it remembers at most {MOST}, with {_WIDE} and {bands} numbers each",
+                "Enroll the voice again from its recordings",
+            )
+
+        for kept in (self.outlines, self.lacking, self.voiced):
+            kept.flags.writeable = False
+
+    @classmethod
+    def learn(cls, converter: str, made: Tensor, heard: Tensor, f0: Tensor) -> Timbre:
+        """From log-mels [M, T] as the Converter made and as they were `heard`, and F0 [T] of both."""
+        voiced = f0 > 0
+        spoken = torch.nonzero(voiced | (heard.mean(0) > _SILENT))[:, 0]
+        spoken = spoken[:: max(1, -(-len(spoken) // MOST))]
+        carried = heard.quantile(0.99, 1) > _EMPTY  # a dull recording makes no voice dull
+        lacking = smooth((heard - made).T[None], 3)[0] * carried
+        return cls(
+            converter,
+            _packed(_outlines(made)[spoken], _OUTLINE_STEP),
+            _packed(lacking[spoken], _LACKING_STEP),
+            voiced[spoken].cpu().numpy(),
+        )
+
+    def add(self, mel: Tensor, f0: Tensor) -> Tensor:
+        """Log-mels [B, M, T] as a decoder made them, and their F0 [B, T] → with what they lack."""
+        missing = torch.zeros_like(mel)
+        for voiced in (True, False):
+            kept = self.voiced == voiced
+            if kept.sum() < _FEWEST:
+                continue
+            known = torch.from_numpy(self.outlines[kept] / _OUTLINE_STEP).to(mel.device)
+            lacking = torch.from_numpy(self.lacking[kept] / _LACKING_STEP).to(mel.device)
+            mean = lacking.mean(0)
+            for number, hertz in enumerate(f0):
+                asked = torch.nonzero((hertz > 0) == voiced)[:, 0]
+                apart = torch.cdist(_outlines(mel[number])[asked], known) ** 2 / ACOUSTICS.n_mels
+                weight = torch.softmax(-apart / (2 * _NEAR**2), 1)  # of what is like nothing, the nearest
+                weight = weight / (1 + _DOUBT * weight.amax(1, keepdim=True))
+                missing[number, :, asked] = (mean + weight @ (lacking - mean)).T
+        return mel + _GAIN * smooth(missing, _SMOOTH)
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        packed = {
+            name: b64encode(np.ascontiguousarray(getattr(self, name)).tobytes()).decode()
+            for name in ("outlines", "lacking", "voiced")
+        }
+        return {"converter": self.converter, **packed}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Timbre:
+        """As `to_dict` gave it; ValueError, TypeError or KeyError for anything else."""
+        if {*data} != {field.name for field in fields(cls)}:
+            raise ValueError("a timbre has other fields")
+        outlines, lacking, voiced = (
+            np.frombuffer(b64decode(data[name], validate=True), np.int8)
+            for name in ("outlines", "lacking", "voiced")
+        )
+        count = len(voiced)
+        return cls(
+            str(data["converter"]),
+            outlines.reshape(count, -1),
+            lacking.reshape(count, -1),
+            voiced.astype(bool),
+        )
+
+
+def _outlines(mel: Tensor) -> Tensor:
+    """[T, `_WIDE`] of a log-mel [M, T]: the shape of each frame's spectrum and its neighbours', no level."""
+    bands = mel.shape[0]
+    place = (torch.arange(bands, device=mel.device) + 0.5) / bands
+    waves = torch.cos(torch.pi * torch.arange(1, _OUTLINE + 1, device=mel.device)[:, None] * place)
+    coefficients = (2 / bands) ** 0.5 * (waves @ mel)
+    padded = F.pad(coefficients[None], (_AROUND, _AROUND), mode="replicate")[0]
+    width = 1 + 2 * _AROUND
+    return padded.unfold(1, width, 1).transpose(0, 1).flatten(1) / width**0.5
+
+
+def _packed(values: Tensor, step: np.float32) -> NDArray[np.int8]:
+    return np.clip(np.round(values.cpu().numpy() * step), -127, 127).astype(np.int8)
