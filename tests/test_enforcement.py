@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from voiceswap import Studio, Voice, batch
-from voiceswap.adapter import Adapter
 from voiceswap.errors import ConsentError, FileError, VoiceFileError
+from voiceswap.models.adapter import Adapter
 from voiceswap.provenance import Consent
 from voiceswap.provenance.keys import home
 from voiceswap.voice import fingerprint

@@ -20,7 +20,6 @@ import torch
 import voiceswap
 from voiceswap import audio, conversion, enrollment
 from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track
-from voiceswap.adapter import Adapter
 from voiceswap.enrollment import _check_one_person, _count_phones
 from voiceswap.errors import (
     AudioError,
@@ -32,6 +31,7 @@ from voiceswap.errors import (
     TextError,
     VoiceFileError,
 )
+from voiceswap.models.adapter import Adapter
 from voiceswap.provenance import Consent
 from voiceswap.speech import Speech
 from voiceswap.voice import Voice, fingerprint

@@ -16,8 +16,8 @@ from test_voice import voice
 from voiceswap.acoustics import log_mel
 from voiceswap.audio import level, read
 from voiceswap.errors import OptionError
+from voiceswap.models.timbre import MOST, Timbre
 from voiceswap.studio import Studio
-from voiceswap.timbre import MOST, Timbre
 from voiceswap.voice import Voice
 
 BANDS = torch.arange(80)
@@ -53,11 +53,12 @@ def test_voiced_sounds_tell_nothing_of_unvoiced_ones() -> None:
     assert torch.equal(learned().add(made[None], torch.zeros(1, made.shape[1]))[0], made)
 
 
-def test_a_level_is_no_sound() -> None:
+def test_a_level_is_no_sound_and_pauses_stay_as_they_are() -> None:
     made, _ = said([0, 1, 2])
     f0 = torch.full((1, made.shape[1]), 150.0)
-    loud, soft = (learned().add(made[None] + level, f0) - level for level in (0.0, -3.0))
+    loud, soft, pause = (learned().add(made[None] + level, f0) - level for level in (0.0, -1.0, -7.0))
     torch.testing.assert_close(loud, soft, atol=1e-4, rtol=0)
+    torch.testing.assert_close(pause[0], made, atol=1e-4, rtol=0)
 
 
 def test_a_dull_recording_makes_no_voice_dull() -> None:

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from voiceswap.adapter import Adapter
 from voiceswap.errors import ConsentError, FileError, OptionError, OutputError, VoiceFileError
+from voiceswap.models.adapter import Adapter
 from voiceswap.provenance import Consent
 from voiceswap.provenance.keys import home, signing_key
 from voiceswap.voice import MAGIC, MAX_BYTES, Voice

@@ -17,7 +17,7 @@ from voiceswap.errors import EnrollmentError
 from voiceswap.models.converter import CONVERSION_QUALITY, Converter, loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
-from voiceswap.timbre import Timbre
+from voiceswap.models.timbre import Timbre
 
 SHORTEST = 1.0
 """Seconds of speech below which nothing is enrolled."""

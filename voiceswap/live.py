@@ -18,8 +18,8 @@ from voiceswap.acoustics import ACOUSTICS, f0_track, log_mel, pitch_statistics
 from voiceswap.conversion import Source
 from voiceswap.models.converter import CONVERSION_QUALITY, Converter
 from voiceswap.models.phone_recognizer import PhoneRecognizer
+from voiceswap.models.timbre import Timbre
 from voiceswap.models.vocoder import Vocoder, bridge, pulses
-from voiceswap.timbre import Timbre
 from voiceswap.voice import Voice
 
 HOP = 6  # frames given out at once: 64 ms; even, as the recognizer takes frames in pairs

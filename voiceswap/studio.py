@@ -25,6 +25,7 @@ from voiceswap.files import digest
 from voiceswap.live import Live
 from voiceswap.models.converter import CONVERSION_QUALITY
 from voiceswap.models.postfilter import OF_PEOPLE
+from voiceswap.models.timbre import Timbre
 from voiceswap.prosody import Prosody, prosody_of
 from voiceswap.provenance import Consent, Provenance
 from voiceswap.provenance.revocation import check_not_revoked
@@ -32,7 +33,6 @@ from voiceswap.provenance.watermark import mark, payload_of
 from voiceswap.rendering import render
 from voiceswap.speech import Speech
 from voiceswap.statement import verify
-from voiceswap.timbre import Timbre
 from voiceswap.voice import Voice, fingerprint
 
 if TYPE_CHECKING:

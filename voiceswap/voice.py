@@ -17,13 +17,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
-from voiceswap.adapter import Adapter
 from voiceswap.errors import ConsentError, OptionError, VoiceFileError, VoiceswapError
 from voiceswap.files import check_output, refusals, replacing
+from voiceswap.models.adapter import Adapter
+from voiceswap.models.timbre import Timbre
 from voiceswap.provenance import Consent
 from voiceswap.provenance.keys import signing_key
 from voiceswap.provenance.revocation import check_not_revoked, revoke
-from voiceswap.timbre import Timbre
 
 # A file is the magic, one byte of version, the public key, a signature of all the rest, and canonical JSON.
 MAGIC = b"VOICESWAP"

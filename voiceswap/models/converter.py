@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from voiceswap.models import postfilter
 from voiceswap.models.phone_recognizer import CLASSES
+from voiceswap.models.timbre import Timbre
 from voiceswap.nn.blocks import ConvNeXt
 from voiceswap.nn.decoder import Decoder, SpeakerCondition
-from voiceswap.timbre import Timbre
 
 CONVERSION_QUALITY = 0.5
 """`recording_quality` asked of the decoder in conversions: a quiet room."""

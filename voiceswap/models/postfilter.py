@@ -21,7 +21,7 @@ from voiceswap.acoustics import ACOUSTICS, mel_filters
 
 BANDS, _CONTRAST = 15, 0.16  # deviations within so many bands grow by this share, of built-in voices
 FRAMES, _MOTION = 9, 0.1
-OF_PEOPLE = 0.5
+OF_PEOPLE = 0.4
 """Share of that which voices of people get: with all of it they sound cleaner, and less like themselves."""
 _BELOW = 0.7  # of the pitch: nothing of a voice sounds there
 _HUSHED = 3.0  # log magnitude, 26 dB: what is left of the recordings' rumble below the pitch

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from voiceswap.acoustics import Acoustics
 from voiceswap.models import postfilter
+from voiceswap.models.timbre import Timbre
 from voiceswap.nn.blocks import ConvNeXt
 from voiceswap.nn.decoder import Decoder, SpeakerCondition
 from voiceswap.text.phonemes import INVENTORY
-from voiceswap.timbre import Timbre
 
 _LONGER = 1.2  # times the duration: what a listener takes for emphasis by a reader
 _HIGHER = 3.0  # semitones

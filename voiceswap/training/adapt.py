@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from voiceswap import audio, checkpoint
-from voiceswap.adapter import Adapter
 from voiceswap.bundle import WEIGHTS
 from voiceswap.errors import ConsentError, DataError
+from voiceswap.models.adapter import Adapter
 from voiceswap.training.loop import train
 from voiceswap.training.optimization import TrainingConfig
 from voiceswap.training.raw import recordings_in

@@ -35,10 +35,11 @@ _OUTLINE, _AROUND = 20, 2  # cosine coefficients that tell sounds apart, and fra
 _WIDE = _OUTLINE * (1 + 2 * _AROUND)
 _OUTLINE_STEP, _LACKING_STEP = np.float32(12), np.float32(64)  # whole numbers of 8 bits reach ±10 and ±2
 # Chosen on conversions and text of the people who are reported on (docs/training-log.md, round 12).
-_NEAR = 0.25  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
-_DOUBT = 0.3  # frames that the mean of all counts as
-_GAIN = 1.3  # averaging took some of what is lacking, and here it is given back
-_SMOOTH = 3  # frames
+_NEAR = 0.2  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
+_DOUBT = 1.0  # frames that the mean of all counts as
+_GAIN = 1.4  # averaging took some of what is lacking, and here it is given back
+_SMOOTH = 5  # frames
+_PAUSE, _SPEECH = -8.5, -6.5  # mean log magnitude: up to here nothing is added, and from there on all
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,8 @@ class Timbre:
                 weight = torch.softmax(-apart / (2 * _NEAR**2), 1)  # of what is like nothing, the nearest
                 weight = weight / (1 + _DOUBT * weight.amax(1, keepdim=True))
                 missing[number, :, asked] = (mean + weight @ (lacking - mean)).T
-        return mel + _GAIN * smooth(missing, _SMOOTH)
+        spoken = ((mel.mean(1, keepdim=True) - _PAUSE) / (_SPEECH - _PAUSE)).clamp(0, 1)
+        return mel + _GAIN * spoken * smooth(missing, _SMOOTH)
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
