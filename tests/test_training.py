@@ -252,9 +252,11 @@ def test_an_adapter_brings_the_decoder_nearer_to_the_person(
     assert after < 0.998 * before  # it has learned nothing else, and its last layer is small
     assert adapted.adapter is not None
     assert np.abs(adapted.adapter.offsets).max() > 0.01
+    assert adapted.adapter.timbre is not None
     adapted.save(tmp_path / "ada.voice")
     again = voiceswap.Voice.load(tmp_path / "ada.voice")
     np.testing.assert_array_equal(again.adapter.offsets, adapted.adapter.offsets)
+    np.testing.assert_array_equal(again.adapter.timbre.lacking, adapted.adapter.timbre.lacking)
     plain = tiny_studio.convert(kathleen[0], voice).samples
     moved = tiny_studio.convert(kathleen[0], again).samples
     assert len(plain) == len(moved)

@@ -14,19 +14,20 @@ from torch import Tensor
 from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS, f0_track, log_mel, pitch_statistics
 from voiceswap.errors import EnrollmentError
-from voiceswap.models.converter import CONVERSION_QUALITY, Converter, loudness_of
+from voiceswap.models.converter import Converter
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.timbre import Timbre
 
 SHORTEST = 1.0
 """Seconds of speech below which nothing is enrolled."""
+REMEMBERED = 20
+"""Pieces of at most 30 s that a timbre is drawn from."""
 ADVISED = 5.0
 """Seconds of speech below which there is a warning."""
 _CLIPPED = 0.005  # share of samples at the peak that is refused; a tenth of it warns, clean speech has 0.0001
 _WINDOW = 3.0  # seconds over which a vector is taken
 _PIECE = 30.0  # seconds measured at once
-_REMEMBERED = 20  # such pieces at most that the timbre is drawn from
 _GAP = 4  # frame pairs (85 ms) of silence that are no pause: with them, rates are those of aligned speech
 _RATES = (8.0, 20.0)  # phones a second; the 13 people whose speech could be aligned have 10.5 to 16.7
 # Likeness of two groups of windows, measured by benchmarks/one_person.py on 18 people never trained on,
@@ -66,7 +67,7 @@ def measure(
         )
     device = next(encoder.parameters()).device
     vectors, pitches = [], []
-    pieces: list[tuple[Tensor, NDArray[np.float32], tuple[Tensor, Tensor]]] = []
+    pieces: list[tuple[Tensor, Tensor, tuple[Tensor, Tensor]]] = []
     phones, speaking, heard = 0, 0.0, 0.0
     for speech in (piece for recording in recordings for piece in _in_pieces(_speech(recording))):
         heard += len(speech) / ACOUSTICS.sample_rate
@@ -74,8 +75,8 @@ def measure(
         pitches.append(np.log(f0[f0 > 0]))
         mel = log_mel(torch.from_numpy(speech)[None]).to(device)
         said = recognizer(mel)
-        if len(pieces) < _REMEMBERED:
-            pieces.append((mel, f0, said))
+        if len(pieces) < REMEMBERED:
+            pieces.append((mel, torch.from_numpy(f0)[None].to(device), said))
         counted = _count_phones(said[1][0].argmax(-1).cpu().numpy())
         phones, speaking = phones + counted[0], speaking + counted[1]
         vectors += window_vectors(mel, encoder)
@@ -100,27 +101,7 @@ def measure(
         f0_median=median,
         f0_spread=spread,
         rate=rate,
-        timbre=_timbre(pieces, vector, converter),
-    )
-
-
-def _timbre(
-    pieces: Sequence[tuple[Tensor, NDArray[np.float32], tuple[Tensor, Tensor]]],
-    vector: NDArray[np.float32],
-    converter: Converter,
-) -> Timbre:
-    """What the Converter lacks of speech, given as log-mel [1, M, T], F0 [T] and recognizer's output."""
-    made, heard, pitch = [], [], []
-    for mel, f0, (content, logits) in pieces:
-        hertz = torch.from_numpy(f0)[None].to(mel.device)
-        speaker = torch.from_numpy(vector)[None].to(mel.device)
-        quality = torch.tensor([CONVERSION_QUALITY], device=mel.device)
-        again = converter(content, logits, hertz, mel, loudness_of(mel), speaker, quality)
-        made.append(again[0])
-        heard.append(mel[0])
-        pitch.append(hertz[0])
-    return Timbre.learn(
-        str(converter.weights_hash), torch.cat(made, 1), torch.cat(heard, 1), torch.cat(pitch)
+        timbre=converter.remember(pieces, torch.from_numpy(vector)[None].to(device)),
     )
 
 

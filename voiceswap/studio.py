@@ -310,7 +310,7 @@ class Studio:
             models.vocoder,
             voice,
             speaker=lambda heard: self._away(heard, voice),
-            timbre=None if voice.adapter else self._timbre(voice),
+            timbre=voice.adapter.timbre if voice.adapter else self._timbre(voice),
             pitch=float(pitch),
             source=None if source is None else Source.measure(source),
         )
@@ -323,7 +323,7 @@ class Studio:
         speaker = self._away(source, voice)[None].to(self.device)
         quality = torch.tensor([CONVERSION_QUALITY], device=self.device)
         adapter = voice.adapter and torch.from_numpy(np.array(voice.adapter.offsets)).to(self.device)
-        timbre = None if voice.adapter else self._timbre(voice)  # it knows what the decoder lacks without
+        timbre = voice.adapter.timbre if voice.adapter else self._timbre(voice)
         tail = np.zeros(0, np.float32)  # what the window before made of the beginning of this one
         for number, window in enumerate(windows(source)):
             mel = log_mel(torch.from_numpy(window.samples)[None]).to(self.device)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voiceswap.errors import OptionError
+from voiceswap.models.timbre import Timbre
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,8 @@ class Adapter:
     """Hash of the Converter's weights that it belongs to."""
     offsets: NDArray[np.float32]
     """[decoder blocks, 2 C], finite; kept in half precision."""
+    timbre: Timbre | None = None
+    """What the decoder still lacks of the person's sounds when it is adapted."""
 
     def __post_init__(self) -> None:
         offsets = np.array(self.offsets, np.float16).astype(np.float32)
@@ -39,10 +42,14 @@ class Adapter:
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
         packed = b64encode(self.offsets.astype("<f2").tobytes()).decode()
-        return {"converter": self.converter, "blocks": len(self.offsets), "offsets": packed}
+        timbre = None if self.timbre is None else self.timbre.to_dict()
+        parts = {"converter": self.converter, "blocks": len(self.offsets), "offsets": packed}
+        return parts if timbre is None else parts | {"timbre": timbre}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Adapter:
         """As `to_dict` gave it; ValueError, TypeError or KeyError for anything else."""
         flat = np.frombuffer(b64decode(data["offsets"], validate=True), "<f2")
-        return cls(str(data["converter"]), flat.reshape(data["blocks"], -1).astype(np.float32))
+        offsets = flat.reshape(data["blocks"], -1).astype(np.float32)
+        timbre = Timbre.from_dict(data["timbre"]) if "timbre" in data else None  # older ones have none
+        return cls(str(data["converter"]), offsets, timbre)

@@ -6,6 +6,7 @@ knowledge of any speaker, and the decoder, of the Synthesizer's kind, puts the t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -121,6 +122,26 @@ class Converter(nn.Module):
         if timbre is not None:
             made = timbre.add(made, f0)
         return postfilter.sharpen(made, f0, share=postfilter.OF_PEOPLE, unvoiced=False)
+
+    @torch.inference_mode()
+    def remember(
+        self,
+        pieces: Iterable[tuple[Tensor, Tensor, tuple[Tensor, Tensor]]],
+        speaker: Tensor,
+        adapter: Tensor | None = None,
+    ) -> Timbre:
+        """The timbre of `speaker` [1, S]: how their speech differs from what is made of it in their voice.
+
+        Each piece is a log-mel [1, M, T], its F0 [1, T], and what the PhoneRecognizer says of it.
+        """
+        quality = torch.tensor([CONVERSION_QUALITY], device=speaker.device)
+        made, heard, pitch = [], [], []
+        for mel, f0, (content, logits) in pieces:
+            again = self(content, logits, f0, mel, loudness_of(mel), speaker, quality, adapter=adapter)
+            made.append(again[0])
+            heard.append(mel[0])
+            pitch.append(f0[0])
+        return Timbre.learn(str(self.weights_hash), torch.cat(made, 1), torch.cat(heard, 1), torch.cat(pitch))
 
 
 def loudness_of(mel: Tensor) -> Tensor:
