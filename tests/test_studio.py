@@ -34,6 +34,7 @@ from voiceswap.errors import (
 from voiceswap.models.adapter import Adapter
 from voiceswap.provenance import Consent
 from voiceswap.speech import Speech
+from voiceswap.swapping import away
 from voiceswap.voice import Voice, fingerprint
 
 if TYPE_CHECKING:
@@ -210,7 +211,8 @@ def test_pitch_moves_by_semitones(
         rendered.append(acoustics.f0.numpy())
         return iter([np.zeros(len(rendered[-1]) * HOP, np.float32)])
 
-    monkeypatch.setattr("voiceswap.studio.render", render)
+    monkeypatch.setattr("voiceswap.reading.render", render)
+    monkeypatch.setattr("voiceswap.swapping.render", render)
     for pitch in (0.0, 7.0, -5.0):
         tiny_studio.speak(SENTENCE, alto, pitch=pitch)
         tiny_studio.convert(kathleen[0], alto, pitch=pitch)
@@ -227,7 +229,7 @@ def test_starred_words_are_longer_higher_and_louder(studio: Studio, monkeypatch:
         made.append(acoustics)
         return iter([np.zeros(len(acoustics.f0) * HOP, np.float32)])
 
-    monkeypatch.setattr("voiceswap.studio.render", render)
+    monkeypatch.setattr("voiceswap.reading.render", render)
     voice = studio.voices["alto-1"]
     studio.speak("*Morning.*", voice)
     studio.speak("Morning.", voice)
@@ -339,8 +341,7 @@ def test_a_conversion_is_as_long_as_its_source(
 
 def test_a_conversion_moves_away_from_who_speaks(studio: Studio, kathleen: list[Path]) -> None:
     source, voice = conversion.Source.measure(kathleen[0]), studio.voices["tenor-1"]
-    with torch.inference_mode():
-        moved = studio._away(source, voice).numpy()
+    moved = away(source, voice, studio._models).numpy()
     assert np.linalg.norm(moved) == pytest.approx(1)
     theirs = enroll(studio, kathleen).vector
     assert moved @ theirs < voice.vector @ theirs - 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import sha256
@@ -15,6 +16,7 @@ import torch
 
 from voiceswap import checkpoint
 from voiceswap.errors import CheckpointError
+from voiceswap.models.timbre import Timbre
 from voiceswap.voice import Voice
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -28,11 +30,11 @@ class Models:
     """
 
     def __init__(self, weights: Path, device: torch.device) -> None:
-        self._weights, self._device = weights, device
+        self._weights, self.device = weights, device
         self.space = checkpoint.read_header(weights / "speaker-encoder.safetensors")["sha256"]
 
     def _load(self, kind: str) -> Any:
-        return checkpoint.load_from(self._weights, kind, device=self._device)
+        return checkpoint.load_from(self._weights, kind, device=self.device)
 
     @cached_property
     def encoder(self) -> Any:
@@ -53,6 +55,22 @@ class Models:
     def converter(self) -> Any:
         """Content, F0 and a voice to mel."""
         return self._load("converter")
+
+    def timbre(self, voice: Voice, *, converted: bool = False) -> Timbre | None:
+        """What is remembered of the person's reference, with a warning if another converter remembered it.
+
+        An adapter, which is for what is `converted`, has its own.
+        """
+        if converted and voice.adapter is not None:
+            return voice.adapter.timbre
+        if voice.timbre is None or voice.timbre.converter == self.converter.weights_hash:
+            return voice.timbre
+        warnings.warn(
+            f"the voice {voice.name!r} was enrolled with other weights, and with these it is less like the "
+            "person: enroll it again",
+            stacklevel=3,
+        )
+        return None
 
     @cached_property
     def vocoder(self) -> Any:

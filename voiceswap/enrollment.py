@@ -96,12 +96,13 @@ def measure(
     median, spread = pitch_statistics(np.concatenate(pitches))
     rate = float(np.clip(phones / speaking, *_RATES)) if speaking > 1.0 else float("nan")
     vector = (mean / np.linalg.norm(mean)).astype(np.float32)
+    speaker = torch.from_numpy(vector)[None].to(device)
     return Traits(
         vector=vector,
         f0_median=median,
         f0_spread=spread,
         rate=rate,
-        timbre=converter.remember(pieces, torch.from_numpy(vector)[None].to(device)),
+        timbre=converter.remember(pieces, speaker),
     )
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from numbers import Integral, Real
 from pathlib import Path
@@ -18,33 +16,27 @@ from numpy.typing import ArrayLike, NDArray
 from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track, log_mel
 from voiceswap.bundle import WEIGHTS, Models
-from voiceswap.conversion import Source, windows
-from voiceswap.enrollment import measure, window_vectors
+from voiceswap.conversion import Source
+from voiceswap.enrollment import measure
 from voiceswap.errors import AudioError, ConsentError, OptionError, VoiceFileError
 from voiceswap.files import digest
 from voiceswap.live import Live
-from voiceswap.models.converter import CONVERSION_QUALITY
-from voiceswap.models.postfilter import OF_PEOPLE
-from voiceswap.models.timbre import Timbre
-from voiceswap.prosody import Prosody, prosody_of
 from voiceswap.provenance import Consent, Provenance
 from voiceswap.provenance.revocation import check_not_revoked
 from voiceswap.provenance.watermark import mark, payload_of
+from voiceswap.reading import edged, imitated, read_aloud
 from voiceswap.rendering import render
 from voiceswap.speech import Speech
 from voiceswap.statement import verify
+from voiceswap.swapping import away, swapped
 from voiceswap.voice import Voice, fingerprint
 
 if TYPE_CHECKING:
-    from voiceswap.text import Sentence
+    pass
 
 _SPEEDS = (0.5, 2.0)
 _PITCHES = (-24.0, 24.0)
 _LARGEST_SEED = 2**32 - 1
-_CROSSFADE = 3  # frames over which one window of a conversion gives way to the next: 32 ms
-_AWAY = 0.25  # how far, of the way from the source's speaker to the voice
-_QUALITY_BUILTIN = 1.1  # of built-in voices: nobody's recordings have to be met, and a studio's are cleaner
-_QUALITY_OF_PEOPLE = 0.2  # the same of enrolled people who speak text: likelier, and to the judges as clean
 
 
 def load(device: str = "auto", *, weights: str | Path | None = None) -> Studio:
@@ -187,82 +179,13 @@ class Studio:
                 f"these weights speak {', '.join(self.languages)}",
                 "Choose one of those, or train a synthesizer on recordings in it",
             )
-        said = self._edged(sentences(text, language))
+        said = edged(sentences(text, language))
         if like is not None:
-            said = self._imitated(list(said), like, voice, float(pitch))
-        made = self._spoken(said, voice, float(speed), float(pitch), int(seed), language)
+            said = imitated(said, like, voice, float(pitch), self._models)
+        how = {"speed": float(speed), "pitch": float(pitch), "seed": int(seed), "language": language}
+        made = read_aloud(said, voice, self._models, **how)
         source = text.encode(errors="surrogatepass")  # of bytes on the command line, and of JSON
         return self._speech(made, "speak", voice, sha256(source).hexdigest())
-
-    @staticmethod
-    def _edged(sentences: Iterator[Sentence]) -> Iterator[tuple[Sentence, Prosody | None]]:
-        """Sentences with a boundary at both ends, to hold the silence there; prosody to be predicted."""
-        from voiceswap.text.phonemes import BOUNDARY, make
-
-        edge = make([BOUNDARY])
-        for sentence in sentences:
-            whole = edge + sentence.phonemes + edge if sentence.text else sentence.phonemes
-            moved = tuple(place + len(edge) for place in sentence.emphasized)
-            yield replace(sentence, phonemes=whole, emphasized=moved), None
-
-    def _imitated(
-        self, said: list[tuple[Sentence, Any]], like: audio.Source, voice: Voice, pitch: float
-    ) -> Iterator[tuple[Sentence, Prosody | None]]:
-        """The sentences with the prosody of a recording, whose pauses are its own."""
-        spoken = [replace(sentence, pause=0.0, exact=False) for sentence, _ in said if sentence.text]
-        phonemes = [sentence.phonemes for sentence in spoken]
-        found = prosody_of(like, phonemes, voice, pitch, self._models.recognizer)
-        return zip(spoken, found, strict=True)
-
-    def _spoken(
-        self,
-        said: Iterator[tuple[Sentence, Prosody | None]],
-        voice: Voice,
-        speed: float,
-        pitch: float,
-        seed: int,
-        language: str,
-    ) -> Iterator[NDArray[np.float32]]:
-        speaker = torch.from_numpy(np.array(voice.vector)).to(self.device)
-        timbre = self._timbre(voice)
-        silence, exact = 0.0, False  # that is due before the next sentence
-        for number, (sentence, prosody) in enumerate(said):
-            pause = sentence.pause if sentence.exact else sentence.pause / speed
-            if not sentence.text:
-                silence, exact = pause, True
-                continue
-            made = self._models.synthesizer.synthesize(
-                torch.tensor(sentence.phonemes.ids, device=self.device),
-                torch.tensor(sentence.phonemes.stress, device=self.device),
-                speaker=speaker,
-                f0_median=voice.f0_median,
-                f0_spread=voice.f0_spread,
-                speed=speed,
-                pitch=pitch,
-                quality=_QUALITY_BUILTIN if voice.builtin else _QUALITY_OF_PEOPLE,
-                emphasis=self._emphasis(sentence),
-                language=language,
-                timbre=timbre,
-                contrast=1.0 if voice.builtin else OF_PEOPLE,
-                durations=None if prosody is None else prosody.durations.to(self.device),
-                f0=None if prosody is None else prosody.f0.to(self.device),
-                **({} if np.isnan(voice.rate) else {"rate": voice.rate}),
-            )
-            # Of a pause that was asked for, what lies within the pieces is a part.
-            made, before, after = made.trimmed(
-                max(0.0, silence) if exact else None, pause / 2 if sentence.exact else None
-            )
-            yield _silence(silence - before * exact)
-            yield from render(self._models.vocoder, made, seed=seed + number)
-            silence, exact = pause - after * sentence.exact, sentence.exact
-        yield _silence(silence)
-
-    def _emphasis(self, sentence: Sentence) -> torch.Tensor | None:
-        if not sentence.emphasized:
-            return None
-        emphasis = torch.zeros(len(sentence.phonemes), device=self.device)
-        emphasis[list(sentence.emphasized)] = 1.0
-        return emphasis
 
     def convert(self, recording: str | Path | audio.Source, voice: Voice, *, pitch: float = 0.0) -> Speech:
         """`recording` said by `voice`: words, timing and melody stay, the melody moved into its range.
@@ -280,7 +203,7 @@ class Studio:
         self._check(voice, "convert")
         _check_adapter(voice, self._models.converter)
         source = Source.measure(recording)
-        made = self._converted(source, voice, float(pitch))
+        made = swapped(source, voice, self._models, float(pitch))
         return self._speech(made, "convert", voice, digest(recording))
 
     def stream_convert(
@@ -309,60 +232,13 @@ class Studio:
             models.converter,
             models.vocoder,
             voice,
-            speaker=lambda heard: self._away(heard, voice),
-            timbre=voice.adapter.timbre if voice.adapter else self._timbre(voice),
+            speaker=lambda heard: away(heard, voice, models),
+            timbre=models.timbre(voice, converted=True),
             pitch=float(pitch),
             source=None if source is None else Source.measure(source),
         )
         given = audio.stream(blocks, sample_rate)
         return self._speech(live.convert(given), "convert", voice, "")
-
-    @torch.inference_mode()
-    def _converted(self, source: Source, voice: Voice, pitch: float) -> Iterator[NDArray[np.float32]]:
-        models = self._models
-        speaker = self._away(source, voice)[None].to(self.device)
-        quality = torch.tensor([CONVERSION_QUALITY], device=self.device)
-        adapter = voice.adapter and torch.from_numpy(np.array(voice.adapter.offsets)).to(self.device)
-        timbre = voice.adapter.timbre if voice.adapter else self._timbre(voice)
-        tail = np.zeros(0, np.float32)  # what the window before made of the beginning of this one
-        for number, window in enumerate(windows(source)):
-            mel = log_mel(torch.from_numpy(window.samples)[None]).to(self.device)
-            f0 = source.move(f0_track(window.samples), voice, pitch)[None].to(self.device)
-            content, logits = models.recognizer(mel)
-            made = models.converter.convert(content, logits, f0, mel, speaker, quality, adapter, timbre)
-            frames = slice(window.before, window.before + window.frames + _CROSSFADE)
-            part = Acoustics(made[0, :, frames], f0[0, frames])
-            samples = np.concatenate(list(render(models.vocoder, part, seed=number)))
-            tail = tail[: len(samples)]  # the last window may be shorter than a crossfade
-            ramp = np.linspace(0, 1, len(tail), dtype=np.float32)
-            samples[: len(tail)] = samples[: len(tail)] * ramp + tail * (1 - ramp)
-            tail = samples[window.length :][: _CROSSFADE * ACOUSTICS.hop]
-            yield samples[: window.length]
-
-    def _timbre(self, voice: Voice) -> Timbre | None:
-        """What is remembered of the person's reference, with a warning if other weights remembered it."""
-        if voice.timbre is None or voice.timbre.converter == self._models.converter.weights_hash:
-            return voice.timbre
-        warnings.warn(
-            f"the voice {voice.name!r} was enrolled with other weights, and with these it is less like the "
-            "person: enroll it again",
-            stacklevel=3,
-        )
-        return None
-
-    @torch.inference_mode()
-    def _away(self, source: Source, voice: Voice) -> torch.Tensor:
-        """The voice's vector [S], moved away from the source's speaker: the content tells a little of them.
-
-        An adapter was learned with the vector as it is, and of a stream that begins nobody is known yet.
-        """
-        wanted = torch.from_numpy(np.array(voice.vector))
-        if voice.adapter is not None or not len(source.speech):
-            return wanted
-        mel = log_mel(torch.from_numpy(source.speech)[None]).to(self.device)
-        heard = torch.from_numpy(np.mean(window_vectors(mel, self._models.encoder), 0))
-        heard = torch.nn.functional.normalize(heard, dim=0)
-        return torch.nn.functional.normalize(wanted + _AWAY * (wanted - heard), dim=0)
 
     def resynthesize(self, recording: str | Path | audio.Source) -> Speech:
         """`recording` taken apart to mel and F0 and put together again: what the vocoder alone does."""
@@ -434,10 +310,6 @@ def _finite(piece: tuple[NDArray[np.float32], Any]) -> tuple[NDArray[np.float32]
     if not np.isfinite(piece[0]).all():
         raise AudioError("the model's output", "it is not finite", "Check the weights and the voice")
     return piece
-
-
-def _silence(seconds: float) -> NDArray[np.float32]:
-    return np.zeros(max(0, round(seconds * ACOUSTICS.sample_rate)), np.float32)
 
 
 def _join(pieces: Sequence[Speech]) -> Speech:
