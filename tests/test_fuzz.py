@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_statement import spoken
@@ -20,6 +21,8 @@ from test_voice import JSON, signed, voice
 
 from voiceswap import audio
 from voiceswap.errors import AudioError, FileError, VoiceFileError
+from voiceswap.models.adapter import Adapter
+from voiceswap.models.timbre import Timbre
 from voiceswap.provenance import Provenance, manifest
 from voiceswap.provenance.revocation import check_not_revoked, revoke
 from voiceswap.speech import Speech
@@ -155,7 +158,10 @@ def whole_voice() -> dict[str, object]:
     """A voice with all that a file can hold."""
     made = voice()
     assert made.consent is not None
-    return replace(made, consent=replace(made.consent, spoken=spoken(made.consent, made))).to_dict()
+    sounds = Timbre.learn("0" * 64, torch.zeros(80, 2), torch.zeros(80, 2), torch.tensor([0.0, 150.0]))
+    consent = replace(made.consent, spoken=spoken(made.consent, made))
+    adapter = Adapter("0" * 64, np.zeros((2, 8), np.float32), sounds)
+    return replace(made, consent=consent, adapter=adapter, timbre=sounds).to_dict()
 
 
 VOICE = json.dumps(whole_voice()).encode()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,9 +30,6 @@ from voiceswap.speech import Speech
 from voiceswap.statement import verify
 from voiceswap.swapping import away, swapped
 from voiceswap.voice import Voice, fingerprint
-
-if TYPE_CHECKING:
-    pass
 
 _SPEEDS = (0.5, 2.0)
 _PITCHES = (-24.0, 24.0)

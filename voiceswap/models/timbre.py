@@ -64,7 +64,6 @@ class Timbre:
                 f"it remembers at most {MOST}, with {_WIDE} and {bands} numbers each",
                 "Enroll the voice again from its recordings",
             )
-
         for kept in (self.outlines, self.lacking, self.voiced):
             kept.flags.writeable = False
 
