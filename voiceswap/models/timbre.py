@@ -14,17 +14,17 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
-from voiceswap.acoustics import ACOUSTICS
 from voiceswap.errors import OptionError
-from voiceswap.models.postfilter import smooth
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# torch is imported where it is used: the command line reads voices before it loads models.
 
 MOST = 2000
 """Frames that are remembered: 21 s, silences left out."""
@@ -56,6 +56,8 @@ class Timbre:
     """[N]"""
 
     def __post_init__(self) -> None:
+        from voiceswap.acoustics import ACOUSTICS
+
         count, bands = len(self.voiced), ACOUSTICS.n_mels
         shapes = self.outlines.shape, self.lacking.shape
         if count > MOST or shapes != ((count, _WIDE), (count, bands)):
@@ -70,6 +72,10 @@ class Timbre:
     @classmethod
     def learn(cls, converter: str, made: Tensor, heard: Tensor, f0: Tensor) -> Timbre:
         """From log-mels [M, T] as the Converter made and as they were `heard`, and F0 [T] of both."""
+        import torch
+
+        from voiceswap.models.postfilter import smooth
+
         voiced = f0 > 0
         spoken = torch.nonzero(voiced | (heard.mean(0) > _SILENT))[:, 0]
         spoken = spoken[:: max(1, -(-len(spoken) // MOST))]
@@ -84,6 +90,10 @@ class Timbre:
 
     def add(self, mel: Tensor, f0: Tensor) -> Tensor:
         """Log-mels [B, M, T] as a decoder made them, and their F0 [B, T] → with what they lack."""
+        import torch
+
+        from voiceswap.models.postfilter import smooth
+
         missing = torch.zeros_like(mel)
         for voiced in (True, False):
             kept = self.voiced == voiced
@@ -94,7 +104,7 @@ class Timbre:
             mean = lacking.mean(0)
             for number, hertz in enumerate(f0):
                 asked = torch.nonzero((hertz > 0) == voiced)[:, 0]
-                apart = torch.cdist(_outlines(mel[number])[asked], known) ** 2 / ACOUSTICS.n_mels
+                apart = torch.cdist(_outlines(mel[number])[asked], known) ** 2 / mel.shape[1]
                 weight = torch.softmax(-apart / (2 * _NEAR**2), 1)  # of what is like nothing, the nearest
                 weight = weight / (1 + _DOUBT * weight.amax(1, keepdim=True))
                 missing[number, :, asked] = (mean + weight @ (lacking - mean)).T
@@ -129,11 +139,14 @@ class Timbre:
 
 def _outlines(mel: Tensor) -> Tensor:
     """[T, `_WIDE`] of a log-mel [M, T]: the shape of each frame's spectrum and its neighbours', no level."""
+    import torch
+    from torch.nn.functional import pad
+
     bands = mel.shape[0]
     place = (torch.arange(bands, device=mel.device) + 0.5) / bands
     waves = torch.cos(torch.pi * torch.arange(1, _OUTLINE + 1, device=mel.device)[:, None] * place)
     coefficients = (2 / bands) ** 0.5 * (waves @ mel)
-    padded = F.pad(coefficients[None], (_AROUND, _AROUND), mode="replicate")[0]
+    padded = pad(coefficients[None], (_AROUND, _AROUND), mode="replicate")[0]
     width = 1 + 2 * _AROUND
     return padded.unfold(1, width, 1).transpose(0, 1).flatten(1) / width**0.5
 
