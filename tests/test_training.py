@@ -261,6 +261,8 @@ def test_an_adapter_brings_the_decoder_nearer_to_the_person(
     moved = tiny_studio.convert(kathleen[0], again).samples
     assert len(plain) == len(moved)
     assert np.abs(plain - moved).max() > 1e-3
+    without = replace(again, adapter=replace(again.adapter, timbre=None))
+    assert np.abs(tiny_studio.convert(kathleen[0], without).samples - moved).max() > 1e-3
     foreign = replace(again, adapter=replace(again.adapter, converter="0" * 64))
     with pytest.raises(VoiceFileError, match="Adapt it again"):
         tiny_studio.convert(kathleen[0], foreign)

@@ -243,3 +243,14 @@ def pitch_statistics(log_f0: np.ndarray) -> tuple[float, float]:
         median = float(np.median(above))
     near = log_f0[np.abs(log_f0 - median) < 0.8]
     return float(np.exp(median)), float(np.clip(near.std(), 0.08, 0.45))
+
+
+def cosine_coefficients(mel: Tensor, count: int) -> Tensor:
+    """Cosine coefficients 1 to `count`, over the bands, of log-mels [B, M, T]: [B, T, count].
+
+    The shape of the spectrum; coefficient 0, the level, is left out.
+    """
+    bands = mel.shape[1]
+    place = (torch.arange(bands, device=mel.device) + 0.5) / bands
+    waves = torch.cos(torch.pi * torch.arange(1, count + 1, device=mel.device)[:, None] * place)
+    return (mel.transpose(1, 2) @ waves.T.to(mel.dtype)) * (2 / bands) ** 0.5

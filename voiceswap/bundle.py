@@ -31,7 +31,10 @@ class Models:
 
     def __init__(self, weights: Path, device: torch.device) -> None:
         self._weights, self.device = weights, device
-        self.space = checkpoint.read_header(weights / "speaker-encoder.safetensors")["sha256"]
+        self.space = self._header("speaker-encoder")["sha256"]
+
+    def _header(self, kind: str) -> dict[str, str]:
+        return checkpoint.read_header(self._weights / f"{kind}.safetensors")
 
     def _load(self, kind: str) -> Any:
         return checkpoint.load_from(self._weights, kind, device=self.device)
@@ -63,8 +66,9 @@ class Models:
         """
         if converted and voice.adapter is not None:
             return voice.adapter.timbre
-        if voice.timbre is None or voice.timbre.converter == self.converter.weights_hash:
-            return voice.timbre
+        timbre = voice.timbre
+        if timbre is None or timbre.converter == self._header("converter")["sha256"]:
+            return timbre
         warnings.warn(
             f"the voice {voice.name!r} was enrolled with other weights, and with these it is less like the "
             "person: enroll it again",
@@ -81,13 +85,12 @@ class Models:
     def digest(self) -> str:
         """Hash of all the weights together."""
         kinds = sorted({*checkpoint.MODELS} - {"detector"})  # which makes nothing
-        headers = [checkpoint.read_header(self._weights / f"{kind}.safetensors")["sha256"] for kind in kinds]
-        return sha256(" ".join(headers).encode()).hexdigest()
+        return sha256(" ".join(self._header(kind)["sha256"] for kind in kinds).encode()).hexdigest()
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """Those that the synthesizer reads."""
-        config = json.loads(checkpoint.read_header(self._weights / "synthesizer.safetensors")["config"])
+        config = json.loads(self._header("synthesizer")["config"])
         return tuple(config.get("languages", ("en",)))
 
     @cached_property

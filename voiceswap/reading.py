@@ -53,7 +53,6 @@ def read_aloud(
     said: Iterator[tuple[Sentence, Prosody | None]],
     voice: Voice,
     models: Models,
-    *,
     speed: float,
     pitch: float,
     seed: int,

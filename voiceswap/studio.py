@@ -179,8 +179,7 @@ class Studio:
         said = edged(sentences(text, language))
         if like is not None:
             said = imitated(said, like, voice, float(pitch), self._models)
-        how = {"speed": float(speed), "pitch": float(pitch), "seed": int(seed), "language": language}
-        made = read_aloud(said, voice, self._models, **how)
+        made = read_aloud(said, voice, self._models, float(speed), float(pitch), int(seed), language)
         source = text.encode(errors="surrogatepass")  # of bytes on the command line, and of JSON
         return self._speech(made, "speak", voice, sha256(source).hexdigest())
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from voiceswap.acoustics import cosine_coefficients
 from voiceswap.models import postfilter
 from voiceswap.models.phone_recognizer import CLASSES
 from voiceswap.models.timbre import Timbre
@@ -156,9 +157,6 @@ def outline_of(mel: Tensor, count: int) -> Tensor:
     Cosine coefficients 1 to `count` over the bands. They say which noise a fricative is where the recognizer
     is in doubt; what is constant in them, the speaker and the room, is in the mean.
     """
-    bands = mel.shape[1]
-    place = (torch.arange(bands, device=mel.device) + 0.5) / bands
-    waves = torch.cos(torch.pi * torch.arange(1, count + 1, device=mel.device)[:, None] * place)
-    outline = (mel.transpose(1, 2) @ waves.T.to(mel.dtype)) * (2 / bands) ** 0.5
+    outline = cosine_coefficients(mel, count)
     loud = torch.softmax(2 * mel.mean(1), -1).unsqueeze(-1)
     return (outline - (outline * loud).sum(1, keepdim=True)) / 4

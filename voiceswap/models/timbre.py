@@ -14,6 +14,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,6 +89,19 @@ class Timbre:
             voiced[spoken].cpu().numpy(),
         )
 
+    @cached_property
+    def _tables(self) -> list[tuple[bool, Tensor, Tensor]]:
+        """Whether voiced, what frames are found by [N, `_WIDE`], and what they lack [N, M]; once a stream."""
+        import torch
+
+        found = []
+        for voiced in (True, False):
+            kept = self.voiced == voiced
+            if kept.sum() >= _FEWEST:
+                known = torch.from_numpy(self.outlines[kept] / _OUTLINE_STEP)
+                found.append((voiced, known, torch.from_numpy(self.lacking[kept] / _LACKING_STEP)))
+        return found
+
     def add(self, mel: Tensor, f0: Tensor) -> Tensor:
         """Log-mels [B, M, T] as a decoder made them, and their F0 [B, T] → with what they lack."""
         import torch
@@ -95,12 +109,8 @@ class Timbre:
         from voiceswap.models.postfilter import smooth
 
         missing = torch.zeros_like(mel)
-        for voiced in (True, False):
-            kept = self.voiced == voiced
-            if kept.sum() < _FEWEST:
-                continue
-            known = torch.from_numpy(self.outlines[kept] / _OUTLINE_STEP).to(mel.device)
-            lacking = torch.from_numpy(self.lacking[kept] / _LACKING_STEP).to(mel.device)
+        for voiced, *kept in self._tables:
+            known, lacking = (table.to(mel.device) for table in kept)
             mean = lacking.mean(0)
             for number, hertz in enumerate(f0):
                 asked = torch.nonzero((hertz > 0) == voiced)[:, 0]
@@ -139,14 +149,12 @@ class Timbre:
 
 def _outlines(mel: Tensor) -> Tensor:
     """[T, `_WIDE`] of a log-mel [M, T]: the shape of each frame's spectrum and its neighbours', no level."""
-    import torch
     from torch.nn.functional import pad
 
-    bands = mel.shape[0]
-    place = (torch.arange(bands, device=mel.device) + 0.5) / bands
-    waves = torch.cos(torch.pi * torch.arange(1, _OUTLINE + 1, device=mel.device)[:, None] * place)
-    coefficients = (2 / bands) ** 0.5 * (waves @ mel)
-    padded = pad(coefficients[None], (_AROUND, _AROUND), mode="replicate")[0]
+    from voiceswap.acoustics import cosine_coefficients
+
+    coefficients = cosine_coefficients(mel[None], _OUTLINE).transpose(1, 2)
+    padded = pad(coefficients, (_AROUND, _AROUND), mode="replicate")[0]
     width = 1 + 2 * _AROUND
     return padded.unfold(1, width, 1).transpose(0, 1).flatten(1) / width**0.5
 

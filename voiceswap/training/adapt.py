@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from voiceswap import audio, checkpoint
-from voiceswap.acoustics import f0_track, log_mel
 from voiceswap.bundle import WEIGHTS
 from voiceswap.enrollment import REMEMBERED
 from voiceswap.errors import ConsentError, DataError
 from voiceswap.models.adapter import Adapter
-from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.training.loop import train
 from voiceswap.training.optimization import TrainingConfig
 from voiceswap.training.raw import recordings_in
@@ -56,8 +53,7 @@ def adapt(
     voice.check("train", space=checkpoint.read_header(folder / "speaker-encoder.safetensors")["sha256"])
     converter = checkpoint.load_from(folder, "converter")
     recognizer = checkpoint.load(folder / "phone-recognizer.safetensors", "phone-recognizer")
-    speech = _speech(recordings)
-    task = AdapterTask(converter, recognizer, voice.vector, speech, AdapterTraining())
+    task = AdapterTask(converter, recognizer, voice.vector, _speech(recordings), AdapterTraining())
     config = TrainingConfig(
         minutes=0.0 if steps else minutes,
         steps=steps or 0,
@@ -69,21 +65,9 @@ def adapt(
     )
     train(task, out, config=config, resume=resume)
     assert task.learned is not None  # the loop saves at its end
-    adapter = Adapter(converter.weights_hash, task.learned)
-    offsets = torch.from_numpy(np.array(adapter.offsets))
-    chosen = speech[:: -(-len(speech) // REMEMBERED)]
-    timbre = converter.remember(_heard(chosen, recognizer), task.vector[None], offsets)
-    return replace(voice, adapter=replace(adapter, timbre=timbre))
-
-
-@torch.inference_mode()
-def _heard(
-    speech: Sequence[np.ndarray], recognizer: PhoneRecognizer
-) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, Tensor]]]:
-    """Log-mel [1, M, T], F0 [1, T] and what the recognizer says of pieces [N]."""
-    for samples in speech:
-        mel = log_mel(torch.from_numpy(samples)[None])
-        yield mel, torch.from_numpy(f0_track(samples))[None], recognizer(mel)
+    converter.cpu()  # wherever it was trained
+    timbre = converter.remember(task.heard(REMEMBERED), task.vector[None], torch.from_numpy(task.learned))
+    return replace(voice, adapter=Adapter(converter.weights_hash, task.learned, timbre))
 
 
 def _speech(recordings: Path | Sequence[Path]) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ All of the models stay as they are; what is learned are offsets of the decoder's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ class AdapterTask(Task):
         self.recognizer = recognizer.requires_grad_(False)
         self.vector = torch.from_numpy(np.array(vector))
         self.config = config
-        pieces = [
+        self.pieces = pieces = [
             (log_mel(torch.from_numpy(samples)[None])[0].T.numpy(), f0_track(samples)) for samples in speech
         ]
         whole = np.concatenate([mel for mel, _ in pieces]), np.concatenate([f0 for _, f0 in pieces])
@@ -100,6 +100,13 @@ class AdapterTask(Task):
         made = model(content, logits, batch["f0"], batch["outlined"], loudness_of(mel), speaker, quality)
         error = (made.float() - mel).abs().mean((0, 2)) @ self.taught.to(mel.device)
         return {"mel": error.sum() / self.taught.sum()}, None
+
+    @torch.inference_mode()
+    def heard(self, count: int) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, Tensor]]]:
+        """Of `count` pieces at most, spread over the speech: log-mel [1, M, T], F0 [1, T], phones in them."""
+        for frames, f0 in self.pieces[:: -(-len(self.pieces) // count)]:
+            mel = torch.from_numpy(frames).T[None]
+            yield mel, torch.from_numpy(f0)[None], self.recognizer.cpu()(mel)
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> Report:
