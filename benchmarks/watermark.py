@@ -39,6 +39,7 @@ from tqdm import tqdm
 
 from voiceswap import audio
 from voiceswap.provenance.watermark import PUBLIC_KEY, detect, detecting, embed
+from voiceswap.provenance.watermark.spectrum import heard
 
 RATE = 24000
 OTHER_KEY = b"a key of somebody else"
@@ -381,10 +382,13 @@ def unmarked(corpus: Path, features: list[Path]) -> Iterator[tuple[str, Samples]
         yield "music", music(30 * RATE, rng)
 
 
+_LOOKS = ("", ", unmoved", ", unmoved and clear")
+
+
 def measure_null(corpus: Path, features: list[Path]) -> None:
     """The highest correlation of every window of 1, 3 and 12 s."""
     lengths = {"1 s": 94, "3 s": 280, "12 s": 1120}
-    highest: dict[str, list[float]] = {f"{name}{kind}": [] for name in lengths for kind in ("", ", unmoved")}
+    highest: dict[str, list[float]] = {f"{name}{kind}": [] for name in lengths for kind in _LOOKS}
     likely: dict[str, list[float]] = {name: [] for name in lengths}
     seconds: dict[str, float] = {}
     buffers: dict[str, list[Samples]] = {}
@@ -396,14 +400,15 @@ def measure_null(corpus: Path, features: list[Path]) -> None:
         held.append(samples)
         if sum(map(len, held)) < 12 * RATE:
             continue
-        white, _ = detecting._heard(np.concatenate(held)[: 60 * RATE].astype(np.float32))
+        sound = heard(np.concatenate(held)[: 60 * RATE].astype(np.float32))
         held.clear()
         for name, frames in lengths.items():
             used, null = (templates, detecting._NULL) if frames < 1000 else (plain, detecting._NULL_LONG)
-            for begin in range(0, len(white) - frames + 1, frames):
-                fit = detecting._fit(white[begin : begin + frames], 0, PUBLIC_KEY, used, null)
+            for begin in range(0, len(sound) - frames + 1, frames):
+                fit = detecting._fit(sound[begin : begin + frames], 0, PUBLIC_KEY, used, null)
                 highest[name].append(fit.z)
                 highest[f"{name}, unmoved"].append(fit.plain)
+                highest[f"{name}, unmoved and clear"].append(fit.clear)
                 likely[name].append(fit.log_p)
     print({kind: f"{length / 3600:.2f} h" for kind, length in seconds.items()})
     for name, values in highest.items():

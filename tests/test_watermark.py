@@ -13,7 +13,16 @@ from scipy import signal
 
 from voiceswap import audio
 from voiceswap.errors import OptionError, WatermarkError
-from voiceswap.provenance.watermark import Marker, detect, detecting, embed, mark, marking, payload_of
+from voiceswap.provenance.watermark import (
+    Marker,
+    detect,
+    detecting,
+    embed,
+    mark,
+    marking,
+    payload_of,
+    spectrum,
+)
 from voiceswap.speech import Speech
 
 if TYPE_CHECKING:
@@ -92,16 +101,32 @@ def test_the_mark_outlives(
     assert found.semitones == pytest.approx(semitones, abs=0.4)
 
 
-def test_the_unmoved_mark_is_looked_for_apart(marked: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Noise that hides the mark among all tempos and pitches hides it less at the true ones."""
-    rng = np.random.default_rng(2)
+@pytest.fixture(scope="module")
+def hissing(marked: np.ndarray) -> list[np.ndarray]:
+    """Three seconds in white noise, the last the loudest."""
     clip = marked[: 3 * RATE]
-    hiss = rng.normal(size=len(clip)) * clip.std()
-    levels = [hiss * 10 ** (-db / 20) for db in np.arange(18, 10, -0.5)]
-    found = [detect((clip + level).astype(np.float32)).verdict == "marked" for level in levels]
+    hiss = np.random.default_rng(2).normal(size=len(clip)) * clip.std()
+    return [(clip + hiss * 10 ** (-db / 20)).astype(np.float32) for db in np.arange(18, 10, -0.5)]
+
+
+def test_the_unmoved_mark_is_looked_for_apart(
+    hissing: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise that hides the mark among all tempos and pitches hides it less at the true ones."""
+    found = [detect(clip).verdict == "marked" for clip in hissing]
     monkeypatch.setattr(detecting, "_NULL_PLAIN", detecting._Null(1e12, 1.0))  # as if nobody looked
-    without = [detect((clip + level).astype(np.float32)).verdict == "marked" for level in levels]
+    without = [detect(clip).verdict == "marked" for clip in hissing]
     assert sum(found) > sum(without)
+
+
+def test_what_drowns_in_steady_noise_counts_less(
+    hissing: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [detect(clip).p_value for clip in hissing]
+    monkeypatch.setattr(spectrum, "_UNCLEAR", -1000.0)  # as if all stood out
+    monkeypatch.setattr(spectrum, "_CLEAR", -999.0)
+    without = [detect(clip).p_value for clip in hissing]
+    assert np.mean(np.log(found[8:])) < np.mean(np.log(without[8:])) - 0.4
 
 
 def test_p_values_of_noise_are_no_smaller_than_chance() -> None:
