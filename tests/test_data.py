@@ -15,6 +15,7 @@ import torch
 from voiceswap import audio
 from voiceswap.acoustics import log_mel
 from voiceswap.data import batches, corpora, features, perturb
+from voiceswap.data.durations import frames_of
 from voiceswap.data.features import FeatureStore, Item
 from voiceswap.errors import DataError
 from voiceswap.text.phonemes import BOUNDARY, FIRST_PHONE, INVENTORY
@@ -347,7 +348,7 @@ def seconds(*ends):
 
 
 def test_alignment_keeps_a_pause():
-    ids, stress, counts = features.align(
+    ids, stress, counts = frames_of(
         ["h", "ˈaɪ", "|", "h", "."], seconds(10, 20, 30, 40, 50), sounding(50, range(20, 30))
     )
     assert [INVENTORY[i] for i in ids] == ["h", "aɪ", "|", "h", "."]
@@ -356,13 +357,13 @@ def test_alignment_keeps_a_pause():
 
 
 def test_alignment_gives_a_loud_boundary_to_its_neighbors():
-    ids, _, counts = features.align(["h", "|", "h"], seconds(10, 17, 30), sounding(30))
+    ids, _, counts = frames_of(["h", "|", "h"], seconds(10, 17, 30), sounding(30))
     assert counts == [13, 0, 17]
     assert len(ids) == 3
 
 
 def test_alignment_splits_a_pair_of_sounds():
-    ids, _, counts = features.align(["ˈɚ", '"', "t"], seconds(11, 14, 20), sounding(20))
+    ids, _, counts = frames_of(["ˈɚ", '"', "t"], seconds(11, 14, 20), sounding(20))
     assert [INVENTORY[i] for i in ids] == [
         "ə",
         "ɹ",
@@ -374,7 +375,7 @@ def test_alignment_splits_a_pair_of_sounds():
 
 def test_alignment_of_a_broken_row_is_refused():
     with pytest.raises(DataError, match="2 phones with 1 ends"):
-        features.align(["h", "iː"], [0.2], np.zeros((20, 80), np.float32))
+        frames_of(["h", "iː"], [0.2], np.zeros((20, 80), np.float32))
 
 
 def test_alignment_keeps_the_total():
@@ -384,7 +385,7 @@ def test_alignment_keeps_the_total():
         ends = np.sort(rng.uniform(0, 1.2, len(phones)))
         frames = int(ends[-1] * 93.75) + int(rng.integers(1, 4))
         mel = sounding(frames, np.flatnonzero(rng.random(frames) < 0.4))
-        ids, stress, counts = features.align(phones, list(ends), mel)
+        ids, stress, counts = frames_of(phones, list(ends), mel)
         assert sum(counts) == frames
         assert min(counts) >= 0
         assert len(ids) == len(stress) == len(counts)
