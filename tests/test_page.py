@@ -263,7 +263,7 @@ def test_the_command_makes_the_page_of_what_it_measured(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("voiceswap.cli_training.load_studio", lambda device, weights: None)
+    monkeypatch.setattr("voiceswap.cli_evaluation.load_studio", lambda device, weights: None)
     monkeypatch.setattr("voiceswap.evaluation.report.evaluate", lambda *given, **options: report)
     place = ["--corpus", str(corpus), "--out", str(tmp_path / "out")]
     assert cli.main(["evaluate", *place]) == 0

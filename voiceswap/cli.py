@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from voiceswap import __version__, cli_training
+from voiceswap import __version__, cli_evaluation, cli_training
 from voiceswap.cli_batch import speak_batch
 from voiceswap.cli_common import (
     DeviceOption,
@@ -255,7 +255,7 @@ def voices(*, weights: WeightsOption = None) -> None:
     Console().print(table)
 
 
-for _command in (cli_training.prepare, cli_training.shard, cli_training.train, cli_training.evaluate):
+for _command in (cli_training.prepare, cli_training.shard, cli_training.train, cli_evaluation.evaluate):
     app.command()(_command)
 
 

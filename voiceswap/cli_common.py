@@ -60,3 +60,11 @@ def bars(label: str) -> Callable[[Iterable[Any], int], Iterator[Any]]:
                 advance(1)
 
     return track
+
+
+def pair(given: str, option: str) -> tuple[str, str]:
+    """Name and value of what was `given` to an option as NAME=VALUE."""
+    name, equals, value = given.partition("=")
+    if not (name and equals and value):
+        raise typer.BadParameter(f"{given!r} is not NAME=VALUE", param_hint=option)
+    return name, value
