@@ -20,7 +20,7 @@ HALF = 2  # bands of the detector in one of the mark's
 REACH = 11  # of the detector's bands, to either side: four semitones
 _SILENCE = 1e-9  # power in a bin below which nothing is heard
 _FAINT = 1e-4  # RMS below which a frame is silent
-# Of 100 clips of 3 s in white noise at 20 dB, correlations rose by 11 % with these.
+# docs/watermark.md: what of clips in white noise is found with these.
 _FLOOR = 0.05  # share of a band's cells that is taken for noise alone
 _UNCLEAR, _CLEAR = 0.3, 1.0  # nats above the floor: up to here a cell tells nothing, and from there on all
 _HANN = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
