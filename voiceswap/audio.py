@@ -1,29 +1,25 @@
 """Audio in: any file that libsndfile knows, at any rate, as mono float32; resampling, level, where speech is.
 
-N samples. Nothing here writes: :mod:`voiceswap.speech` is the only place that does.
+N samples. :mod:`voiceswap.decoding` opens and checks the files. Nothing here writes:
+:mod:`voiceswap.speech` is the only place that does.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from math import isfinite
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
+from voiceswap.decoding import MAX_CHANNELS, check_length, check_rate, decode
 from voiceswap.errors import AudioError, OptionError
 
 SAMPLE_RATE = 24000
 """The rate that everything works at, Hz."""
-MIN_RATE, MAX_RATE = 4000, 768_000
-"""Sample rates that are accepted, Hz."""
-MAX_CHANNELS = 32
-"""Channels that are mixed down at most."""
 MIN_SECONDS = 0.05
 """Shorter audio holds no analysis window, and is refused."""
 MAX_SECONDS = 3600.0
@@ -34,9 +30,6 @@ Source = str | os.PathLike[str] | tuple[ArrayLike, int]
 """A file, or samples [N], [N, channels] or [channels, N] with their rate in Hz."""
 
 _MAX_PEAK = 16.0  # floating-point audio that is hotter than +24 dBFS is integers in disguise
-_UNKNOWN_SIZE = 0x7FFF0000  # programs that write to a pipe promise this or more, as they cannot know
-_PROMISE = r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)"
-_STREAMS = ("MP3", "OGG")  # frames that stand for themselves: the header promises nothing exact
 
 
 def read(source: Source, *, sample_rate: int = SAMPLE_RATE) -> Samples:
@@ -81,7 +74,7 @@ def stream(
     Raises AudioError at once for what is not a stream, and for a block that is not [N], finite and in -1…1
     when it comes; a stream that ends within 0.05 s is one too.
     """
-    _check_rate(sample_rate_in, "the stream's rate")
+    check_rate(sample_rate_in, "the stream's rate")
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
         raise AudioError(
             f"a {type(given).__name__}", "a stream is an iterable of blocks of samples", "Give a generator"
@@ -106,8 +99,8 @@ def resample(samples: ArrayLike, rate_in: int, rate_out: int) -> Samples:
 
     Band-limited by SoX's resampler at its high quality (stop band below -120 dB, flat to 0.91 of the band).
     """
-    _check_rate(rate_in, "the rate given")
-    _check_rate(rate_out, "the rate asked for")
+    check_rate(rate_in, "the rate given")
+    check_rate(rate_out, "the rate asked for")
     mono = np.ascontiguousarray(samples, dtype=np.float32)
     if rate_in == rate_out:
         return mono
@@ -183,17 +176,16 @@ def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 def _pieces(source: Source, sample_rate: int, max_seconds: float | None) -> Iterator[Samples]:
     """Mono pieces of any length at `sample_rate`, checked; at most `max_seconds` of them."""
-    _check_rate(sample_rate, "the rate asked for")
+    check_rate(sample_rate, "the rate asked for")
     if isinstance(source, tuple):
         name = "the array"
         rate, mono = _array(*source)
         if max_seconds is not None:
-            _check_length(len(mono) / rate, max_seconds, name)
+            check_length(len(mono) / rate, max_seconds, name)
         decoded: Iterator[Samples] = iter([mono])
     elif isinstance(source, (str, os.PathLike)):
         name = repr(os.fspath(source))
-        file = _open(Path(source), name)
-        rate, decoded = file.samplerate, _decode(file, max_seconds, name)
+        rate, decoded = decode(Path(source), max_seconds, name)
     else:
         raise AudioError(
             f"a {type(source).__name__}", "audio is a path or (samples, rate)", "Give a path, or read(path)"
@@ -203,7 +195,7 @@ def _pieces(source: Source, sample_rate: int, max_seconds: float | None) -> Iter
 
 def _array(samples: ArrayLike, rate: int) -> tuple[int, Samples]:
     """The rate, and mono float32 [N] of an array of integers or floats."""
-    _check_rate(rate, "the array's rate")
+    check_rate(rate, "the array's rate")
     try:
         array = np.asarray(samples)
     except (TypeError, ValueError) as error:
@@ -226,83 +218,6 @@ def _array(samples: ArrayLike, rate: int) -> tuple[int, Samples]:
             f"samples of type {array.dtype}", "samples are floats in -1…1 or signed integers", "Convert them"
         )
     return int(rate), scaled if scaled.ndim == 1 else scaled.mean(axis=1)
-
-
-class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A file that is only read on.
-
-    soundfile seeks after every read of a file that it may seek in; in MP3 that loses the bits that a frame
-    borrows from those before it, which is heard as a click, and it stops at a length that is an estimate.
-    """
-
-    def seekable(self) -> bool:
-        return False
-
-
-def _open(path: Path, name: str) -> soundfile.SoundFile:
-    """`path` opened by libsndfile, its header checked."""
-    if path.is_dir():
-        raise AudioError(f"{name} is a directory", "audio is read from a file", "Name a file inside it")
-    if not path.exists():
-        raise AudioError(f"{name} does not exist", "audio is read from a file", "Check the path")
-    if not path.is_file():  # a pipe would block, a device never end
-        raise AudioError(f"{name} is a device or a pipe", "audio is read from a file", "Save it first")
-    if not os.access(path, os.R_OK):
-        raise AudioError(f"{name} may not be read", "audio is read from a file", "Change its permissions")
-    remedy = "Convert it to WAV or FLAC first, for example with ffmpeg"
-    try:
-        file = _Sequential(path)
-    except (soundfile.SoundFileError, TypeError, OSError) as error:  # a TypeError for headerless .raw
-        reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
-        raise AudioError(
-            f"{name} cannot be read as audio ({reason})", "WAV, FLAC, Ogg, Opus, MP3 and AIFF can", remedy
-        ) from None
-    try:
-        if file.format == "RAW":  # what libsndfile takes any bytes for, by the suffix alone
-            raise AudioError(f"{name} has no header", "audio says its own format", remedy)
-        _check_rate(file.samplerate, name)
-        if not 1 <= file.channels <= MAX_CHANNELS:
-            raise AudioError(
-                f"{name} has {file.channels} channels", f"1 to {MAX_CHANNELS} are mixed down", remedy
-            )
-        # libsndfile reads a cut file without a word, but notes what the header promised.
-        cut = re.search(_PROMISE, file.extra_info, re.MULTILINE)
-        if cut and int(cut[2]) < int(cut[1]) < _UNKNOWN_SIZE:
-            _cut(name, cut[1], cut[2], "bytes")
-    except AudioError:
-        file.close()
-        raise
-    return file
-
-
-def _decode(file: soundfile.SoundFile, max_seconds: float | None, name: str) -> Iterator[Samples]:
-    """Mono pieces of at most a second, at the file's rate."""
-    with file:
-        rate = file.samplerate
-        exact = file.format not in _STREAMS and file.frames < 2**62  # what a streamed FLAC says
-        if max_seconds is not None and exact:
-            _check_length(file.frames / rate, max_seconds, name)
-        size = max(256, min(rate, 2**18 // file.channels))
-        count = 0
-        while True:
-            try:
-                piece = file.read(size, dtype="float32", always_2d=True)
-            except soundfile.SoundFileError as error:
-                raise AudioError(
-                    f"{name} is damaged after {count / rate:.2f} s ({error})",
-                    "a file is read whole or not at all",
-                    "Fetch or export it again",
-                ) from None
-            if len(piece) == 0:
-                break
-            count += len(piece)
-            if max_seconds is not None:
-                _check_length(count / rate, max_seconds, name)
-            with np.errstate(invalid="ignore", over="ignore"):  # infinite samples are refused by `_checked`
-                mono = piece.mean(axis=1)
-            yield mono
-        if exact and count < file.frames:
-            _cut(name, file.frames, count, "samples")
 
 
 def _checked(pieces: Iterable[Samples], rate: int, name: str) -> Iterator[Samples]:
@@ -344,29 +259,3 @@ def _resampled(
     for piece in pieces:
         yield stream.resample_chunk(np.ascontiguousarray(piece))
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
-def _check_rate(rate: int, name: str) -> None:
-    if not MIN_RATE <= rate <= MAX_RATE:
-        raise AudioError(
-            f"{name} has {rate} samples a second" if name.startswith("'") else f"{name} is {rate} Hz",
-            f"rates lie between {MIN_RATE} and {MAX_RATE} Hz",
-            "Resample it first, or correct its header",
-        )
-
-
-def _check_length(seconds: float, max_seconds: float, name: str) -> None:
-    if seconds > max_seconds:
-        raise AudioError(
-            f"{name} lasts {seconds:.0f} s or more",
-            f"at most {max_seconds:.0f} s are read into memory at once",
-            "Convert it to a file, which is done as a stream, or cut it",
-        )
-
-
-def _cut(name: str, promised: int | str, found: int | str, unit: str) -> None:
-    raise AudioError(
-        f"{name} ends after {found} of the {promised} {unit} that its header promises",
-        "a file is read whole or not at all",
-        "Fetch or export it again",
-    )
