@@ -11,7 +11,6 @@ used, and raises DataError for a folder that is not such a corpus. The recording
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,93 +19,17 @@ from typing import Any
 
 import numpy as np
 
+from voiceswap.data.cuts import band_of, check_there, collect, cut_of, recording_of, rows_of
 from voiceswap.errors import DataError
 
-_BANDS = ((24000, "full"), (22050, "11k"), (16000, "8k"), (11025, "6k"))
-"""Lowest sample rates, in Hz, at which a recording can have each band."""
 _LANGUAGES = {"English": "en", "German": "de", "Dutch": "nl"}
-
-
-def _rows(path: Path, columns: str) -> list[dict[str, str]]:
-    """The rows of a tab-separated manifest whose header has these columns."""
-    _check_there(path)
-    with path.open(encoding="utf-8", newline="") as handle:
-        reader = csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\", restval="")
-        missing = set(columns.split()) - set(reader.fieldnames or ())
-        if missing:
-            raise DataError(
-                str(path), f"its header lacks {', '.join(sorted(missing))}", f"Give it the columns {columns}"
-            )
-        return list(reader)
-
-
-def _check_there(path: Path) -> None:
-    if not path.exists():
-        raise DataError(str(path), "it is not there", f"Name the folder that holds {path.name}")
-
-
-def _recording(name: str, path: Path) -> Any:
-    """The lhotse Recording of a file, or None if its header cannot be read."""
-    import soundfile
-    from lhotse import AudioSource, Recording
-
-    try:
-        info = soundfile.info(str(path))
-    except (soundfile.SoundFileError, OSError):
-        return None
-    return Recording(
-        id=name,
-        sources=[AudioSource(type="file", channels=list(range(info.channels)), source=str(path))],
-        sampling_rate=info.samplerate,
-        num_samples=info.frames,
-        duration=info.frames / info.samplerate,
-    )
-
-
-def _cut(
-    name: str, path: Path, *, speaker: str, text: str, language: str, gender: str, custom: dict[str, Any]
-) -> tuple[Path, Any]:
-    """A file, and the cut that is the whole of it: None if its header cannot be read."""
-    from lhotse import MonoCut, SupervisionSegment
-
-    recording = _recording(name, path)
-    if recording is None:
-        return path, None
-    seconds = recording.duration
-    segment = SupervisionSegment(
-        id=name,
-        recording_id=name,
-        start=0.0,
-        duration=seconds,
-        text=text or None,
-        language=language,
-        speaker=speaker,
-        gender=gender or None,
-        custom=custom,
-    )
-    return path, MonoCut(name, 0.0, seconds, channel=0, recording=recording, supervisions=[segment])
-
-
-def _collect(cuts: Iterable[tuple[Path, Any]], skipped: list[str] | None) -> Any:
-    """A CutSet of the readable cuts; a line for each of the others goes to `skipped`."""
-    from lhotse import CutSet
-
-    good = []
-    for path, cut in cuts:
-        if cut is not None:
-            good.append(cut)
-        elif skipped is not None:
-            skipped.append(f"{path}: it is missing, or cannot be read as audio")
-    if not good:
-        raise DataError("the corpus", "none of its recordings can be read", "Check the folder that was named")
-    return CutSet.from_cuts(good)
 
 
 def prepare_tsv(folder: Path, *, skipped: list[str] | None = None) -> Any:
     """A folder with manifest.tsv: id, path, speaker, gender, language, source, split, band, text."""
-    rows = _rows(folder / "manifest.tsv", "id path speaker gender language source split band text")
+    rows = rows_of(folder / "manifest.tsv", "id path speaker gender language source split band text")
     cuts = (
-        _cut(
+        cut_of(
             row["id"],
             folder / row["path"],
             speaker=row["speaker"],
@@ -117,7 +40,7 @@ def prepare_tsv(folder: Path, *, skipped: list[str] | None = None) -> Any:
         )
         for row in rows
     )
-    return _collect(cuts, skipped)
+    return collect(cuts, skipped)
 
 
 def prepare_teacher(folder: Path, *, skipped: list[str] | None = None) -> Any:
@@ -127,10 +50,10 @@ def prepare_teacher(folder: Path, *, skipped: list[str] | None = None) -> Any:
     """
 
     def cuts() -> Iterator[tuple[Path, Any]]:
-        for row in _rows(folder / "manifest.tsv", "id voice text phones frames"):
+        for row in rows_of(folder / "manifest.tsv", "id voice text phones frames"):
             name = f"{row['id']}_{row['voice']}"
             ends = np.cumsum([int(n) for n in row["frames"].split()]) * 0.025
-            yield _cut(
+            yield cut_of(
                 f"{folder.name}-{name}",
                 folder / "wav" / f"{name}.flac",
                 speaker=f"{folder.name}-{row['voice']}",
@@ -146,14 +69,14 @@ def prepare_teacher(folder: Path, *, skipped: list[str] | None = None) -> Any:
                 },
             )
 
-    return _collect(cuts(), skipped)
+    return collect(cuts(), skipped)
 
 
 def prepare_ljspeech(folder: Path, *, skipped: list[str] | None = None) -> Any:
     """LJSpeech 1.1: metadata.csv and wavs/, by lhotse's recipe; the normalized text is taken."""
     from lhotse import recipes
 
-    _check_there(folder / "metadata.csv")
+    check_there(folder / "metadata.csv")
     with _sound(folder, folder.glob("wavs/*.wav"), skipped) as sound:
         return _from_recipe("ljspeech", lambda: {"train": recipes.prepare_ljspeech(sound)}, folder)
 
@@ -165,10 +88,10 @@ def prepare_vctk(folder: Path, *, skipped: list[str] | None = None) -> Any:
     """
     from lhotse import recipes
 
-    _check_there(folder / "speaker-info.txt")
+    check_there(folder / "speaker-info.txt")
     new = (folder / "wav48_silence_trimmed").is_dir()
     audio, ending = ("wav48_silence_trimmed", "_mic1.flac") if new else ("wav48", ".wav")
-    _check_there(folder / audio)
+    check_there(folder / audio)
     files = [path for path in folder.glob(f"{audio}/*/*") if path.name.endswith(ending)]
     recorded = {path.name.removesuffix(ending) for path in files}
     mute = [path for path in folder.glob("txt/*/*.txt") if path.stem not in recorded]
@@ -218,7 +141,7 @@ def _sound(
 
     lhotse's recipes read every header in their folder and stop at the first that is broken.
     """
-    broken = [path for path in files if _recording(path.name, path) is None]
+    broken = [path for path in files if recording_of(path.name, path) is None]
     if skipped is not None:
         skipped += [f"{path}: it cannot be read as audio" for path in broken]
     hidden = {*without, *broken, *(also(path) for path in broken if also)}
@@ -249,22 +172,17 @@ def _from_recipe(source: str, recipe: Callable[[], dict[str, Any]], folder: Path
             recordings = {recording.id: recording for recording in manifests["recordings"]}
             for segment in manifests["supervisions"]:
                 found = recordings[segment.recording_id]
-                yield _cut(
+                yield cut_of(
                     f"{source}-{segment.id}",
                     Path(found.sources[0].source).resolve(),  # behind a temporary link
                     speaker=f"{source}-{segment.speaker}" if segment.speaker else source,
                     text=(segment.custom or {}).get("normalized_text") or segment.text,
                     language=_LANGUAGES.get(segment.language, segment.language),
                     gender=(segment.gender or "")[:1].lower(),
-                    custom={"split": split, "band": _band(found.sampling_rate), "source": source},
+                    custom={"split": split, "band": band_of(found.sampling_rate), "source": source},
                 )
 
-    return _collect(cuts(), None)
-
-
-def _band(sample_rate: int) -> str:
-    """The widest band that a recording at `sample_rate` Hz can have."""
-    return next((band for lowest, band in _BANDS if sample_rate >= lowest), "6k")
+    return collect(cuts(), None)
 
 
 def prepare_cuts(folder: Path, *, skipped: list[str] | None = None) -> Any:
@@ -277,7 +195,7 @@ def prepare_cuts(folder: Path, *, skipped: list[str] | None = None) -> Any:
     from lhotse import CutSet
 
     manifest = folder / "cuts.jsonl.gz" if folder.is_dir() else folder
-    _check_there(manifest)
+    check_there(manifest)
     try:
         found = list(CutSet.from_file(manifest))
     except Exception as error:  # whatever gzip, json and lhotse raise for a file that is something else
@@ -290,8 +208,8 @@ def prepare_cuts(folder: Path, *, skipped: list[str] | None = None) -> Any:
             path = manifest.parent / _whole_file(cut)  # an absolute path stays what it is
             segment = cut.supervisions[0]
             source = manifest.name.split(".")[0]
-            defaults = {"split": "train", "band": _band(cut.sampling_rate), "source": source}
-            yield _cut(
+            defaults = {"split": "train", "band": band_of(cut.sampling_rate), "source": source}
+            yield cut_of(
                 cut.id,
                 path,
                 speaker=segment.speaker or source,
@@ -301,7 +219,7 @@ def prepare_cuts(folder: Path, *, skipped: list[str] | None = None) -> Any:
                 custom={**defaults, **(segment.custom or {})},
             )
 
-    return _collect(cuts(), skipped)
+    return collect(cuts(), skipped)
 
 
 def _whole_file(cut: Any) -> str:
