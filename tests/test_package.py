@@ -152,7 +152,7 @@ def test_nothing_but_speech_writes_audio():
     }
     assert found == {
         "speech.py",
-        "evaluation/page.py",  # what files hold, made shorter for a page to show
+        "evaluation/sounds.py",  # what files hold, made shorter for a page to show
         "data/shards.py",  # recordings, for training
         "training/raw.py",  # the same, cut into pieces where that is asked for
         "training/folder.py",  # samples of a model that learns, for TensorBoard

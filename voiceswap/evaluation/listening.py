@@ -23,9 +23,9 @@ import numpy as np
 from voiceswap.errors import DataError, OptionError
 from voiceswap.evaluation.judge import Verdict, recording_in
 from voiceswap.evaluation.measure import RECORDINGS
-from voiceswap.evaluation.page import ogg
 from voiceswap.evaluation.protocol import Recording, read_manifest
 from voiceswap.evaluation.report import OURS, Report, check_names
+from voiceswap.evaluation.sounds import ogg
 from voiceswap.evaluation.stats import Interval, bootstrap
 
 QUESTIONS = 24

@@ -7,12 +7,9 @@ each of its sounds says in words, and in the comment of its Ogg stream, which of
 
 from __future__ import annotations
 
-import io
 import shlex
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from html import escape
@@ -24,11 +21,11 @@ import numpy as np
 from voiceswap import __version__
 from voiceswap.errors import DataError, OptionError
 from voiceswap.evaluation import tables
-from voiceswap.evaluation.extras import require
 from voiceswap.evaluation.judge import Verdict, recording_in
 from voiceswap.evaluation.measure import RECORDINGS
 from voiceswap.evaluation.protocol import TASKS, Recording, read_manifest
 from voiceswap.evaluation.report import OURS, Report, check_names
+from voiceswap.evaluation.sounds import Sound, encoded
 
 LIMIT = 5_000_000
 """Bytes that a page has at most."""
@@ -84,16 +81,7 @@ th { font-weight: normal; text-align: left; padding-right: .5rem }
 """
 
 
-@dataclass(frozen=True)
-class _Sound:
-    """A sound of 24 kHz as data that a page can hold."""
-
-    ogg: str
-    mel: str
-    seconds: float
-
-
-Encode = Callable[[Path, str, float], _Sound]
+Encode = Callable[[Path, str, float], Sound]
 
 
 def write(
@@ -123,7 +111,7 @@ def write(
         if not folder.is_dir():
             raise DataError(str(folder), "another system is a folder of recordings", "Check the path")
     # A page too large is put together again with fewer items; each sound is encoded once.
-    encode = cache(_encode)
+    encode = cache(encoded)
     for number in range(drawn, -1, -1):
         page = _Page(report, recordings, {OURS: out / OURS, **(others or {})}, encode).html(number)
         size = len(page.encode())
@@ -279,48 +267,3 @@ class _Page:
             f'<img alt="Mel spectrum, {sound.seconds:.1f} s: {name}" src="{sound.mel}">'
             f"<table>{''.join(rows)}</table></figure>"
         )
-
-
-def _encode(path: Path, comment: str, seconds: float) -> _Sound:
-    """The first `seconds` of a recording as Ogg and as a picture."""
-    from voiceswap.audio import SAMPLE_RATE, read
-
-    samples = read(path)
-    samples = samples[: int(min(seconds * SAMPLE_RATE, len(samples)))]
-    return _Sound(ogg(samples, comment), _data("image/png", _mel(samples)), len(samples) / SAMPLE_RATE)
-
-
-def ogg(samples: np.ndarray, comment: str) -> str:
-    """`samples` [N] at 24 kHz as Ogg that a page can hold."""
-    import soundfile
-
-    from voiceswap.audio import SAMPLE_RATE
-
-    samples = np.clip(samples, -1, 1)
-    # libsndfile makes some 42 kbit/s of Opus at this level; builds without Opus get Vorbis.
-    coding, level = ("OPUS", 0.84) if "OPUS" in soundfile.available_subtypes("OGG") else ("VORBIS", 0.5)
-    whole = io.BytesIO()
-    with soundfile.SoundFile(
-        whole, "w", SAMPLE_RATE, 1, format="OGG", subtype=coding, compression_level=level
-    ) as file:
-        file.comment = comment
-        for start in range(0, len(samples), SAMPLE_RATE):  # Vorbis overflows its stack on long writes
-            file.write(samples[start : start + SAMPLE_RATE])
-    return _data("audio/ogg", whole)
-
-
-def _mel(samples: np.ndarray) -> io.BytesIO:
-    """A grey picture of the log-mel of `samples` [N]: a column for two frames, sixteen levels to be small."""
-    import torch
-
-    from voiceswap.acoustics import log_mel
-
-    mel = log_mel(torch.from_numpy(samples)[None])[0, :, ::2].numpy()[::-1]
-    grey = (15 - np.clip((mel + 9) / 11, 0, 1) * 15).round().astype(np.uint8) * 17
-    png = io.BytesIO()
-    require("PIL.Image", package="pillow").fromarray(grey).save(png, "png", optimize=True)
-    return png
-
-
-def _data(kind: str, content: io.BytesIO) -> str:
-    return f"data:{kind};base64,{b64encode(content.getvalue()).decode()}"
