@@ -14,7 +14,7 @@ from functools import lru_cache
 from num2words import num2words
 
 from voiceswap.text.addresses import speak_addresses
-from voiceswap.text.numbers import roman
+from voiceswap.text.numerals import roman
 
 Match = re.Match[str]
 Rule = tuple[str, str | Callable[[Match], str]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from voiceswap.text.continental import Match, Words, number_words, steps
-from voiceswap.text.numbers import roman
+from voiceswap.text.numerals import roman
 
 _MONTHS = "januari februari maart april mei juni juli augustus september oktober november december".split()
 _SHORT_MONTHS = {"jan": 1, "feb": 2, "febr": 2, "mrt": 3, "apr": 4, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "sept": 9,

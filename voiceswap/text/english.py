@@ -10,7 +10,8 @@ import re
 from voiceswap.text import lexicon
 from voiceswap.text.addresses import speak_addresses
 from voiceswap.text.lexicon import STARTERS
-from voiceswap.text.numbers import in_pairs, one_by_one, speak_numbers
+from voiceswap.text.numbers import speak_numbers
+from voiceswap.text.numerals import in_pairs, one_by_one
 
 Match = re.Match[str]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from voiceswap.text.continental import Match, Words, number_words, steps
-from voiceswap.text.numbers import roman
+from voiceswap.text.numerals import roman
 
 _MONTHS = ("Januar Februar März April Mai Juni Juli August September Oktober November Dezember").split()
 _SHORT_MONTHS = {"Jan": 1, "Jän": 1, "Jänner": 1, "Feb": 2, "Febr": 2, "Mrz": 3, "Apr": 4, "Jun": 6, "Jul": 7,

@@ -1,75 +1,19 @@
 """Numbers in English text as the words an American reader says: dates, times, money, units, fractions, years.
 
 Each rule is a pattern and the words for a match; `speak_numbers` applies them in order, the specific before
-the general, so that the last one (any number left) never sees a date or a price. Number words come from
-num2words, without its commas and "and".
+the general, so that the last one (any number left) never sees a date or a price. How a numeral that was found
+is said, `numerals` knows.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
-
-from num2words import num2words
 
 from voiceswap.text.lexicon import CURRENCIES, KINGS, MAGNITUDES, MONTH, MONTHS, NUMBERED, SPACED_UNITS, UNITS
+from voiceswap.text.numerals import cardinal, in_pairs, one_by_one, ordinal, roman, year
 
-_LONGEST = 15  # digits; anything longer is no quantity and is read digit by digit
 Match = re.Match[str]
-
-
-@lru_cache(maxsize=4096)
-def _words(number: int, form: str) -> str:
-    return str(num2words(number, to=form)).replace(",", "").replace(" and ", " ")
-
-
-def cardinal(digits: str) -> str:
-    """1,234 → one thousand two hundred thirty-four; 3.14 → three point one four; 007 → digit by digit."""
-    whole, point, rest = digits.replace(",", "").partition(".")
-    if len(whole) > _LONGEST or (len(whole) > 1 and whole[0] == "0"):
-        said = one_by_one(whole)
-    else:
-        said = _words(int(whole), "cardinal") if whole else ""
-    return f"{said} point {one_by_one(rest)}".strip() if point else said
-
-
-def ordinal(digits: str) -> str:
-    """21 → twenty-first."""
-    plain = digits.replace(",", "")
-    return _words(int(plain), "ordinal") if len(plain) <= _LONGEST else one_by_one(plain) + "th"
-
-
-def one_by_one(digits: str) -> str:
-    """911 → nine one one."""
-    return " ".join(_words(int(digit), "cardinal") for digit in digits if digit.isdigit())
-
-
-def year(digits: str) -> str:
-    """1984 → nineteen eighty-four, 1905 → nineteen oh five, 1900 → nineteen hundred, 2005 → two thousand five."""
-    number = int(digits)
-    high, low = divmod(number, 100)
-    if number % 1000 < 10 or not 1000 <= number <= 9999:
-        return _words(number, "cardinal")
-    return f"{_words(high, 'cardinal')} {'hundred' if not low else in_pairs(f'{low:02}')}"
-
-
-def in_pairs(digits: str) -> str:
-    """Names by number: 747 → seven forty-seven, 101 → one oh one, 1080 → ten eighty; others as cardinals."""
-    if len(digits) == 2 and digits[0] == "0":
-        return f"oh {cardinal(digits[1])}"
-    if len(digits) == 3 and digits[0] != "0" and digits[1:] != "00":
-        return f"{cardinal(digits[0])} {in_pairs(digits[1:])}"
-    return year(digits) if len(digits) == 4 and digits[0] != "0" else cardinal(digits)
-
-
-def roman(letters: str) -> int:
-    """The value of a well-formed Roman numeral of either case, 0 for any other word."""
-    upper = letters.upper()
-    if not re.fullmatch("M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})", upper):
-        return 0
-    values = [{"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}[letter] for letter in upper]
-    return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
 
 
 def _plural(words: str) -> str:
@@ -240,12 +184,12 @@ def _part(part: str) -> str:
 
 def _regnal(m: Match) -> str:
     value = roman(m["roman"])
-    return f"{m['name']} the {_words(value, 'ordinal')}" if value else m[0]
+    return f"{m['name']} the {ordinal(str(value))}" if value else m[0]
 
 
 def _numbered(m: Match) -> str:
     value = roman(m["roman"])
-    return f"{m['name']} {_words(value, 'cardinal')}".strip() if value else m[0]
+    return f"{m['name']} {cardinal(str(value))}".strip() if value else m[0]
 
 
 _ROYAL = r"(?:King|Queen|Pope|Emperor|Tsar|Czar|Sultan|Kaiser|Prince|Empress)"
@@ -259,7 +203,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[Match], str]], ...] = tuple(
         (rf"\b(?P<name>{'|'.join(NUMBERED)})[ ](?P<roman>[IVXL]+|[ivx]+)\b", _numbered),
         (rf"\b(?P<name>{'|'.join(NUMBERED).lower()})[ ](?P<roman>[IVXL]{{2,}}|[ivx]{{2,}}|[IV](?=[.,;:)]|$|[ ](?:and|of|to)\b))\b",
          _numbered),
-        (r"\b(?P<roman>[IVX]+)(?=(?:th)?[ ]century)", lambda m: _words(roman(m[0]), "ordinal") if roman(m[0]) else m[0]),
+        (r"\b(?P<roman>[IVX]+)(?=(?:th)?[ ]century)", lambda m: ordinal(str(roman(m[0]))) if roman(m[0]) else m[0]),
         (r"\b(?P<name>[A-Z][a-z]+)[ ](?P<roman>[IVXL]{2,})\b", _numbered),
         (r"(?P<name>)\b(?P<roman>[IVX]{2,})\b(?!')", _numbered),
         # telephone numbers and other digits in groups
