@@ -28,21 +28,10 @@ from voiceswap.data.pieces import Piece, Signal, cut, pieces_of, signal_of, spee
 from voiceswap.errors import AudioError, DataError, VoiceswapError
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
+from voiceswap.training.raw_faults import compared, with_texts
 from voiceswap.training.raw_report import Found, write_report
-from voiceswap.training.transcripts import lay_beside, transcript_of
 
-MISMATCH = 0.45
-"""Share of a piece's phones that may not fit its text."""
-STRANGER = 0.5
-"""Least cosine of a piece's speaker to the speaker that most pieces of its folder have.
-
-Of 17 people never trained on, 0.6 % of 174 pieces of 1.6 to 12 s lie below it, and 98.4 % of 3,056 of others.
-"""
-TWO_PEOPLE = 0.5
-"""Least cosine of a piece's halves, where it lasts long enough to be halved; as for enrollment."""
 _HALVED = 5.0  # seconds
-SURE = 0.9
-"""Least probability of another language to believe it."""
 _NO_SPEECH = "no speech of 1 to 14 s was found in it. Record it again, louder, or leave it out."
 _CONVERT = "Convert to FLAC first, for example with ffmpeg"
 _UNREAD = (".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".mkv", ".mov", ".avi", ".3gp", ".amr")
@@ -88,7 +77,7 @@ def prepare(
         surveyed += heard
         if not heard:
             unused[name] = _NO_SPEECH
-    found = _with_texts(_compared(surveyed, language), folder, language)
+    found = with_texts(compared(surveyed, language), folder, language)
     kept = [f for f in found if not f.faults]
     _check_none_is_gone(out, found)
     rows = _rows(kept, folder, out, language, transcribe)
@@ -209,56 +198,6 @@ def _heard(
             "phones": [int(c) for c in phones if c],
             "language": hear(samples, audio.SAMPLE_RATE) if hear else ("", 0.0),
         }
-
-
-def _compared(found: Sequence[Found], language: str) -> list[Found]:
-    """With the faults of the signal, of language, of two people in a piece, and of another than most here."""
-    vectors: dict[str, list[np.ndarray]] = defaultdict(list)
-    for f in found:
-        if not f.signal.faults:
-            vectors[f.speaker].append(np.array(f.vector))
-    usual = {}
-    for speaker, of in vectors.items():
-        # The piece that is most like all others stands for the person, not a mean that strangers move.
-        among = np.stack(of)
-        usual[speaker] = among[int(np.median(among @ among.T, 1).argmax())]
-    compared = []
-    for f in found:
-        faults = list(f.signal.faults)
-        if f.language[0] != language and f.language[1] >= SURE:
-            faults.append(f"another language ({f.language[0]}, {f.language[1]:.0%} sure)")
-        if f.alike < TWO_PEOPLE:
-            faults.append(f"two people (likeness {f.alike:.2f} of its halves)")
-        elif f.speaker in usual and (like := float(np.array(f.vector) @ usual[f.speaker])) < STRANGER:
-            faults.append(f"another person than most here (likeness {like:.2f})")
-        compared.append(replace(f, faults=tuple(faults)))
-    return compared
-
-
-def _with_texts(found: Sequence[Found], folder: Path, language: str) -> list[Found]:
-    """With the words of each recording's transcript, where it has one, and the fault of not fitting them."""
-    of: dict[str, list[Found]] = defaultdict(list)
-    for f in found:
-        of[f.path].append(f)
-    told = []
-    for name, pieces in of.items():
-        transcript = transcript_of(folder / name)
-        if transcript is None:
-            told += pieces
-            continue
-        # What somebody else says in between is no part of the transcript.
-        read = [() if any("people" in w or "person" in w for w in f.faults) else f.phones for f in pieces]
-        for f, said in zip(pieces, lay_beside(read, transcript, language), strict=True):
-            if said is None and f.faults:
-                told.append(f)
-            elif said is None:
-                told.append(replace(f, faults=(*f.faults, "nothing of the transcript")))
-            elif said.mismatch > MISMATCH:
-                fault = f"it does not say its text ({said.mismatch:.0%} of the phones differ): {said.text}"
-                told.append(replace(f, faults=(*f.faults, fault)))
-            else:
-                told.append(replace(f, text=said.text))
-    return told
 
 
 def _rows(
