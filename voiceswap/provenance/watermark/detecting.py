@@ -19,7 +19,17 @@ from scipy.special import log_ndtr
 
 from voiceswap.provenance.watermark import marking
 from voiceswap.provenance.watermark.marking import BITS, PUBLIC_KEY, Samples
-from voiceswap.provenance.watermark.spectrum import HALF, HOP, REACH, WINDOW, Spectrum, heard, shifted
+from voiceswap.provenance.watermark.spectrum import (
+    HALF,
+    HOP,
+    REACH,
+    WINDOW,
+    Spectrum,
+    heard,
+    loud,
+    shifted,
+    white,
+)
 
 MARKED = 1e-5
 """A recording is called marked if sound without a mark would look so at most this often."""
@@ -101,11 +111,10 @@ def detect(recording: Samples | Iterable[Samples], *, key: bytes = PUBLIC_KEY) -
 
 def confirmed(samples: Samples, key: bytes) -> bool:
     """Whether the mark is in `samples`, which begin with a period of it, or they are silent."""
-    sound = heard(samples)
-    if sound.loud.sum() * HOP / marking.RATE < SURE:
+    if loud(samples).sum() * HOP / marking.RATE < SURE:
         return True
     template = next(spectrum for tempo, _, spectrum in _templates(key) if tempo == 1.0)
-    fits = _correlated(_periods(shifted(sound.white, 0), 1.0), template, 1.0)
+    fits = _correlated(_periods(shifted(white(samples), 0), 1.0), template, 1.0)
     return bool(fits[: _CELL + 1].max() > _HEARD * np.median(np.abs(fits)) / 0.6745)
 
 

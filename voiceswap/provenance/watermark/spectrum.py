@@ -46,6 +46,27 @@ class Spectrum:
 
 def heard(samples: Samples) -> Spectrum:
     """Of samples [N] at 24 kHz."""
+    white, power = _whitened(samples)
+    level = np.log(_smooth(_smooth(np.exp(power), 9, 0), 5, 1) + np.float32(1e-12))
+    quiet = int(_FLOOR * len(level))
+    above = level - np.partition(level, quiet, axis=0)[quiet] - _UNCLEAR
+    clear = white * np.clip(above / (_CLEAR - _UNCLEAR), 0, 1)
+    return Spectrum(_thinned(white, samples), _thinned(clear, samples), loud(samples))
+
+
+def white(samples: Samples) -> NDArray[np.float32]:
+    """A `Spectrum.white` of samples [N] at 24 kHz alone."""
+    return _thinned(_whitened(samples)[0], samples)
+
+
+def loud(samples: Samples) -> NDArray[np.bool_]:
+    """A `Spectrum.loud` of samples [N] at 24 kHz alone."""
+    count = -(-len(samples) // HOP)
+    return np.asarray(np.pad(samples, (0, -len(samples) % HOP)).reshape(count, HOP).std(1) > _FAINT)
+
+
+def _whitened(samples: Samples) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the detector looks at, and the log-spectrum that it is made of, both twice as dense in time."""
     padded = np.pad(samples, (WINDOW // 2, WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[:: marking.HOP]
     spectrum = fft.rfft((frames * _HANN).astype(np.float32), axis=1)
@@ -54,15 +75,11 @@ def heard(samples: Samples) -> Spectrum:
     white -= _smooth(white, 3 * marking.CELL, 0)
     white -= _smooth(white, 7, 1)
     spread = np.sqrt(np.maximum(_smooth(_smooth(white**2, 15, 0), 9, 1), 0)) + 0.05
-    white = np.clip(white / spread, -2, 2)
-    level = np.log(_smooth(_smooth(np.exp(power), 9, 0), 5, 1) + np.float32(1e-12))
-    quiet = int(_FLOOR * len(level))
-    above = level - np.partition(level, quiet, axis=0)[quiet] - _UNCLEAR
-    clear = white * np.clip(above / (_CLEAR - _UNCLEAR), 0, 1)
-    count = -(-len(samples) // HOP)
-    loud = np.pad(samples, (0, -len(samples) % HOP)).reshape(count, HOP).std(1) > _FAINT
-    white, clear = (part[::2][:count].astype(np.float32) for part in (white, clear))
-    return Spectrum(white, clear, loud)
+    return np.clip(white / spread, -2, 2), power
+
+
+def _thinned(dense: NDArray[np.float32], samples: Samples) -> NDArray[np.float32]:
+    return dense[::2][: -(-len(samples) // HOP)].astype(np.float32)
 
 
 def shifted(white: NDArray[Any], shift: int) -> NDArray[Any]:
