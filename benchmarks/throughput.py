@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,28 @@ def now() -> float:
     return time.perf_counter()
 
 
-def ceiling(dtype: torch.dtype) -> float:
+def ceiling(dtype: torch.dtype, clock: Callable[[], float] = now) -> float:
     """Operations a second of a product of two large matrices, the best of ten."""
     size = 8192 if DEVICE.type == "cuda" else 1536
     a, b = (torch.randn(size, size, device=DEVICE, dtype=dtype) for _ in range(2))
     best = 0.0
     for _ in range(10):
-        begin = now()
+        begin = clock()
         torch.mm(a, b)
-        best = max(best, 2 * size**3 / (now() - begin))
+        best = max(best, 2 * size**3 / (clock() - begin))
     return best
+
+
+def _of_gradients(given: list[int], x: list[int], weight: list[int], *others: Any, **_: Any) -> int:
+    """Operations of a convolution's gradients: each that is wanted takes as many as the convolution."""
+    transposed, wanted = others[4], others[7]
+    shape = x if transposed else given
+    return sum(wanted[:2]) * 2 * shape[0] * math.prod(shape[2:]) * math.prod(weight)
+
+
+def counter() -> FlopCounterMode:
+    """Counts products; torch alone counts grouped convolutions' gradients as if there were no groups."""
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _of_gradients})
 
 
 class Trained:
@@ -106,7 +119,7 @@ def measured(folders: list[Path], preset: str, steps: int, weights: Path | None)
             batches.append(trained.batch(number))
             making.append(time.perf_counter() - begin)
         trained.step(batches[0], 1000)  # the first allocates
-        with FlopCounterMode(display=False) as counted:
+        with counter() as counted:
             trained.step(batches[0], 1000)
         taking = []
         for number, batch in enumerate(batches[1:], 1):
