@@ -27,6 +27,7 @@ from voiceswap.provenance.watermark.spectrum import (
     Spectrum,
     heard,
     loud,
+    paired,
     shifted,
     white,
 )
@@ -114,7 +115,7 @@ def confirmed(samples: Samples, key: bytes) -> bool:
     if loud(samples).sum() * HOP / marking.RATE < SURE:
         return True
     template = next(spectrum for tempo, _, spectrum in _templates(key) if tempo == 1.0)
-    fits = _correlated(_periods(shifted(white(samples), 0), 1.0), template, 1.0)
+    fits = _correlated(_periods(shifted(paired(white(samples)), 0), 1.0), template, 1.0)
     return bool(fits[: _CELL + 1].max() > _HEARD * np.median(np.abs(fits)) / 0.6745)
 
 
@@ -205,7 +206,7 @@ def _fit(sound: Spectrum, start: int, key: bytes, templates: list[_Template], nu
     """
     best, plain, seen = (-1.0, 1.0, 0, 0), (-1.0, 1.0, 0, 0), []
     for tempo, shifts, template in templates:
-        periods = _periods(sound.white, tempo)
+        periods = paired(_periods(sound.white, tempo))
         for shift in shifts:
             fits = _correlated(shifted(periods, shift), template, tempo)
             seen.append(fits)
@@ -214,7 +215,7 @@ def _fit(sound: Spectrum, start: int, key: bytes, templates: list[_Template], nu
             best = max(best, found)
             plain = found if (tempo, shift) == (1.0, 0) else plain
     template = next(spectrum for tempo, _, spectrum in templates if tempo == 1.0)
-    periods = _periods(sound.clear, 1.0)
+    periods = paired(_periods(sound.clear, 1.0))
     around = [_correlated(shifted(periods, shift), template, 1.0) for shift in _AROUND]
     phase = int(around[0].argmax())
     clear = (float(around[0][phase]), 1.0, 0, phase)
@@ -227,7 +228,7 @@ def _fit(sound: Spectrum, start: int, key: bytes, templates: list[_Template], nu
     if log_p > np.log(1e-3):
         return _Fit(*z, log_p, best[1], best[2], start)
     known, bits = (_stretched(signs, best[1]) for signs in _signs(key))
-    bands, rows = shifted(sound.white, best[2]), (np.arange(len(sound)) - best[3]) % len(known)
+    bands, rows = shifted(paired(sound.white), best[2]), (np.arange(len(sound)) - best[3]) % len(known)
     size = np.sqrt((bands**2 * np.abs(known[rows])).sum(1)) + 1e-6
     along = (bands * known[rows]).sum(1) / size
     return _Fit(*z, log_p, best[1], best[2], start, along, np.einsum("tb,tbc->c", bands, bits[rows]))
@@ -235,7 +236,7 @@ def _fit(sound: Spectrum, start: int, key: bytes, templates: list[_Template], nu
 
 def _correlated(periods: NDArray[np.complex64], template: NDArray[np.complex64], tempo: float) -> Samples:
     """With a template at every phase of its period, from `_periods` of BANDS."""
-    return fft.irfft((periods * template).sum(1), round(marking.PERIOD * _CELL * tempo))
+    return fft.irfft(np.einsum("pb,pb->p", periods, template), round(marking.PERIOD * _CELL * tempo))
 
 
 def _periods(bands: NDArray[np.float32], tempo: float) -> NDArray[np.complex64]:

@@ -82,11 +82,15 @@ def _thinned(dense: NDArray[np.float32], samples: Samples) -> NDArray[np.float32
     return dense[::2][: -(-len(samples) // HOP)].astype(np.float32)
 
 
-def shifted(white: NDArray[Any], shift: int) -> NDArray[Any]:
-    """[…, half bands] → […, BANDS] as they lie if all was moved up by `shift` half bands."""
+def paired(values: NDArray[Any]) -> NDArray[Any]:
+    """[…, half bands] → means of each half band and the next, of which `shifted` takes every other one."""
+    return (values[:, :-1] + values[:, 1:]) / 2
+
+
+def shifted(pairs: NDArray[Any], shift: int) -> NDArray[Any]:
+    """`paired` half bands → […, BANDS] as they lie if all was moved up by `shift` half bands."""
     start = REACH + 2 + shift
-    part = white[:, start : start + marking.BANDS * HALF]
-    return part.reshape(len(part), marking.BANDS, HALF).mean(2)
+    return pairs[:, start : start + marking.BANDS * HALF : HALF]
 
 
 @lru_cache(maxsize=1)
