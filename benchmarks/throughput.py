@@ -1,10 +1,12 @@
 """What a step of training costs, in time and in arithmetic, and whether making its batch keeps up.
 
     python benchmarks/throughput.py FEATURES [--weights FOLDER] [--preset base] [--steps 8] [--threads 1]
+        [--models converter …] [--compiled]
 
 Of each model with its discriminator on: the time to make a batch (one core), the time of a step on the
 device, the floating-point operations of the step (counted by torch, products alone), and their share of what
-the device reaches in one large matrix product in that number format. Prints a Markdown table.
+the device reaches in one large matrix product in that number format. `--compiled` has torch.compile turn
+each model into kernels first, which takes minutes. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ def counter() -> FlopCounterMode:
 class Trained:
     """A task with its optimizers, as the loop has them."""
 
-    def __init__(self, kind: str, preset: str, folders: list[Path], weights: Path | None) -> None:
+    def __init__(
+        self, kind: str, preset: str, folders: list[Path], weights: Path | None, *, compiled: bool
+    ) -> None:
         chosen = presets.find(kind, preset)
         settings: Any = chosen.task
         if hasattr(settings, "adversarial_from"):
@@ -79,6 +83,7 @@ class Trained:
             for part in vars(self.task).values():
                 if isinstance(part, torch.nn.Module):
                     use_bfloat16_products(part)
+        self.model: Any = torch.compile(self.task.model) if compiled else self.task.model
         self.optimizers = [torch.optim.AdamW(p.parameters(), lr=1e-5, foreach=True) for p in self.parts]
 
     def batch(self, step: int) -> dict[str, torch.Tensor]:
@@ -88,7 +93,7 @@ class Trained:
         mixed = torch.autocast("cuda", torch.bfloat16, enabled=DEVICE.type == "cuda")
         placed = {name: value.to(DEVICE) for name, value in batch.items()}
         with mixed:
-            losses, seen = self.task.losses(self.task.model, placed, number)
+            losses, seen = self.task.losses(self.model, placed, number)
         torch.stack(list(losses.values())).sum().backward()
         if self.task.critic is not None and seen is not None:
             with mixed:
@@ -105,14 +110,15 @@ def seconds_in(batch: dict[str, torch.Tensor]) -> float:
     return sum(value.numel() for value in mels) / ACOUSTICS.n_mels / ACOUSTICS.frame_rate
 
 
-def measured(folders: list[Path], preset: str, steps: int, weights: Path | None) -> Iterator[tuple[str, ...]]:
+def measured(given: argparse.Namespace) -> Iterator[tuple[str, ...]]:
     native = DEVICE.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
     dtype = torch.bfloat16 if native else torch.float32
     most = ceiling(dtype)
     print(f"{DEVICE}, {torch.get_num_threads()} threads: {most / 1e9:.0f} GFLOP/s in {dtype}, "
           f"{ceiling(torch.float32) / 1e9:.0f} in float32")  # fmt: skip
-    for kind in KINDS:
-        trained = Trained(kind, preset, folders, weights)
+    folders, steps = stores(given.features), given.steps
+    for kind in given.models:
+        trained = Trained(kind, given.preset, folders, given.weights, compiled=given.compiled)
         batches, making = [], []
         for number in range(steps + 1):
             begin = time.perf_counter()
@@ -144,13 +150,15 @@ def main() -> None:
     parser.add_argument("--preset", default="base")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--models", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--compiled", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     heads = (
         *("model", "million weights", "speech in a batch, s", "batch made, ms", "step, ms"),
         *("GFLOP a step", "GFLOP/s", "of the ceiling", "speech learnt, s a second"),
     )
-    print(table(heads, list(measured(stores(given.features), given.preset, given.steps, given.weights))))
+    print(table(heads, list(measured(given))))
 
 
 if __name__ == "__main__":
