@@ -24,6 +24,7 @@ from voiceswap.data.batches import load_utterances
 from voiceswap.data.features import FeatureStore, append
 from voiceswap.data.shards import INDEX, ShardStore, write_shards
 from voiceswap.errors import DataError, OptionError
+from voiceswap.training.ahead import workers_for
 from voiceswap.training.run import run
 from voiceswap.training.stream import Rounds, Stream
 
@@ -209,7 +210,16 @@ def test_what_is_not_streamed(store, shards, tiny_weights, tmp_path):
         stream.advance(lambda utterances, pool: pool([]))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell")
+def test_as_many_workers_as_a_gpu_has_cores_and_fewer_of_shards(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    gpu = torch.device("cuda")
+    assert (workers_for(gpu), workers_for(gpu, sharded=True), workers_for(torch.device("cpu"))) == (8, 2, 0)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert (workers_for(gpu), workers_for(gpu, sharded=True)) == (1, 1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
 def test_what_goes_wrong_with_a_batch_is_told_as_it_is(workers, shards, tiny_weights, tmp_path):
     copy = shutil.copytree(shards, tmp_path / "shards")
     for path in copy.glob("train-*.tar"):

@@ -17,7 +17,7 @@ from voiceswap.errors import VoiceswapError
 if TYPE_CHECKING:
     from voiceswap.training.loop import Batch, Task
 
-_MOST = 8
+_MOST, _MOST_OF_SHARDS = 8, 2
 Place = dict[str, int]
 """Where a stream of shards is after a batch."""
 
@@ -28,12 +28,16 @@ def chances(seed: int, step: int, process: int) -> tuple[np.random.Generator, in
     return rng, int(rng.integers(2**31))
 
 
-def workers_for(device: torch.device) -> int:
-    """How many processes make batches for one on `device`: none beside a CPU, which they would only share."""
+def workers_for(device: torch.device, *, sharded: bool = False) -> int:
+    """How many processes make batches for one on `device`: none beside a CPU, which they would only share.
+
+    Of what is `sharded` each holds two windows, so they are few.
+    """
     if device.type != "cuda" or "fork" not in multiprocessing.get_all_start_methods():
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(0, min(_MOST, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
+    most = _MOST_OF_SHARDS if sharded else _MOST
+    return max(0, min(most, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
 
 
 def batches(
@@ -41,12 +45,12 @@ def batches(
 ) -> Iterator[tuple[Batch | VoiceswapError, Place | None]]:
     """The batches of `process` from step `first` on, each with the place of the task's stream after it.
 
-    Shards are read by one worker at most, in their order. What goes wrong comes in the place of a batch.
+    Every worker reads all shards, in their order, and makes its part of the batches. What goes wrong comes in
+    the place of a batch.
     """
     ahead = _Ahead(task, seed, first, process)
     if not workers:
         return iter(ahead)
-    workers = 1 if task.stream is not None else workers
     # Forked, they share what has been read; they are made before the models that batches need go to a GPU.
     return iter(
         DataLoader(
@@ -74,10 +78,14 @@ class _Ahead(IterableDataset):  # type: ignore[type-arg]
         number, of = (worker.id, worker.num_workers) if worker else (0, 1)
         stream = self.task.stream
         try:
-            for step in itertools.count(self.first + number, of):
+            for step in itertools.count(self.first):
+                mine = (step - self.first) % of == number
                 if stream is not None:
                     stream.advance(self.task.feed)
-                batch = self.task.batch(chances(self.seed, step, self.process)[0])
-                yield batch, None if stream is None else stream.state()
+                    if not mine:  # where the others are in the stream has to be known
+                        self.task.rows(chances(self.seed, step, self.process)[0])
+                if mine:
+                    batch = self.task.batch(chances(self.seed, step, self.process)[0])
+                    yield batch, None if stream is None else stream.state()
         except VoiceswapError as error:  # raised in a worker, it would come out as another
             yield error, None

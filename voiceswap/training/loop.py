@@ -58,6 +58,10 @@ class Task(ABC):
         """Draw from `utterances` from now on, of those that fit by what `pool` makes of them."""
         raise NotImplementedError
 
+    def rows(self, rng: np.random.Generator) -> Sequence[tuple[Utterance, np.random.Generator]]:
+        """What `batch` makes the next one of; only asked for where there is a stream."""
+        raise NotImplementedError
+
     @abstractmethod
     def batch(self, rng: np.random.Generator) -> Batch:
         """A fresh training batch on the CPU."""
@@ -207,12 +211,15 @@ def train(
     before, first = seconds, step
     infinite = 0
     with asked_to_stop() as signals:
+        workers = config.workers
+        if workers is None:
+            workers = workers_for(accelerator.device, sharded=task.stream is not None)
         coming = batches(
             task,
             seed=config.seed,
             first=step,
             process=accelerator.process_index,
-            workers=workers_for(accelerator.device) if config.workers is None else config.workers,
+            workers=workers,
         )
         if compared and step == 0 and accelerator.is_main_process:
             metrics = validate()

@@ -102,9 +102,13 @@ class ConverterTask(Task):
         if found:  # of a window nothing may fit
             self.table = SpeakerTable(self.encoder, found)
 
+    def rows(self, rng: np.random.Generator) -> list[tuple[Utterance, np.random.Generator]]:
+        """Utterances of a batch, with the chances of each."""
+        return self.pool.rows(rng, self.config.batch_size)
+
     def batch(self, rng: np.random.Generator) -> Batch:
         """See `collate`."""
-        return self.collate(self.pool.rows(rng, self.config.batch_size), self.table, perturbed=True)
+        return self.collate(self.rows(rng), self.table, perturbed=True)
 
     def collate(
         self, rows: Sequence[tuple[Utterance, np.random.Generator]], table: SpeakerTable, *, perturbed: bool

@@ -107,11 +107,13 @@ class SynthesizerTask(Task):
         if found:  # of a window nothing may fit
             self.table = SpeakerTable(self.encoder, found)
 
+    def rows(self, rng: np.random.Generator) -> list[tuple[Utterance, np.random.Generator]]:
+        """Utterances of a batch, with the chances of each."""
+        return self.pool.rows(rng, self.config.batch_size, alike=True)
+
     def batch(self, rng: np.random.Generator) -> Batch:
         """See `collate`."""
-        return self.collate(
-            self.pool.rows(rng, self.config.batch_size, alike=True), self.table, disguise=True
-        )
+        return self.collate(self.rows(rng), self.table, disguise=True)
 
     def collate(
         self,

@@ -75,11 +75,15 @@ class VocoderTask(Task):
         if self.imitation is not None:
             self.imitation.meet(self.pool.utterances)
 
+    def rows(self, rng: np.random.Generator) -> list[tuple[Utterance, np.random.Generator]]:
+        """Utterances of a batch, with the chances of each."""
+        return self.pool.rows(rng, self.config.batch_size)
+
     def batch(self, rng: np.random.Generator) -> Batch:
         """mel [B, M, T], f0 [B, T], wave [B, (T - 1) * hop], cutoff [B] in Hz."""
         frames, hop = self.config.frames, ACOUSTICS.hop
         mels, pitches, waves, cutoffs = [], [], [], []
-        for utterance, chance in self.pool.rows(rng, self.config.batch_size):
+        for utterance, chance in self.rows(rng):
             start = int(chance.integers(0, max(1, utterance.item.frames - frames)))
             item, store = utterance.item, utterance.store
             if self.imitation is not None and chance.random() < self.config.imitated:
