@@ -24,7 +24,7 @@ from voiceswap.data.batches import load_utterances
 from voiceswap.data.features import FeatureStore, append
 from voiceswap.data.shards import INDEX, ShardStore, write_shards
 from voiceswap.errors import DataError, OptionError
-from voiceswap.training.ahead import workers_for
+from voiceswap.training.ahead import batches, workers_for
 from voiceswap.training.run import run
 from voiceswap.training.stream import Rounds, Stream
 
@@ -217,6 +217,40 @@ def test_as_many_workers_as_a_gpu_has_cores_and_fewer_of_shards(monkeypatch):
     assert (workers_for(gpu), workers_for(gpu, sharded=True), workers_for(torch.device("cpu"))) == (8, 2, 0)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
     assert (workers_for(gpu), workers_for(gpu, sharded=True)) == (1, 1)
+
+
+class Counted:
+    """A task whose batches say which one of the stream they are, and who made them."""
+
+    def __init__(self) -> None:
+        self.stream, self.drawn = self, 0
+
+    def advance(self, feed):
+        assert feed == self.feed
+
+    def feed(self):
+        raise AssertionError
+
+    def state(self):
+        return {"at": self.drawn}
+
+    def rows(self, rng):
+        self.drawn += 1
+        return self.drawn
+
+    def batch(self, rng):
+        return {"drawn": torch.tensor(self.rows(rng)), "made_by": torch.tensor(os.getpid())}
+
+
+def test_workers_share_the_batches_of_a_stream():
+    made = batches(Counted(), seed=0, first=0, process=0, workers=2)
+    found = [next(made) for _ in range(6)]
+    assert (
+        [int(batch["drawn"]) for batch, _ in found] == [place["at"] for _, place in found] == [*range(1, 7)]
+    )
+    who = [int(batch["made_by"]) for batch, _ in found]
+    assert who == who[:2] * 3
+    assert len({*who, os.getpid()}) == 3
 
 
 @pytest.mark.parametrize("workers", [0, 2])
