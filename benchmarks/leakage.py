@@ -4,10 +4,10 @@
 
 The features of a recording are the means and deviations over time of what stands at one place of the way:
 its log-mel, the recognizer's content, the converter's bottleneck (with the posteriors of the phones, which
-go beside it), and the outline of the spectrum, which the decoder is told too. A logistic regression and a
-network of one hidden layer guess the speaker of the other half of each person's recordings; and, from one
-recording each of many people, the gender of those that they were not trained on. Alain and Bengio,
-"Understanding intermediate layers using linear classifier probes", 2017. Prints tables for
+go beside it), and the outline of the spectrum and its moves, which the decoder is told too. A logistic
+regression and a network of one hidden layer guess the speaker of the other half of each person's
+recordings; and, from one recording each of many people, the gender of those that they were not trained on.
+Alain and Bengio, "Understanding intermediate layers using linear classifier probes", 2017. Prints tables for
 docs/evaluation.md.
 """
 
@@ -29,7 +29,7 @@ from voiceswap import audio, checkpoint
 from voiceswap.acoustics import log_mel
 from voiceswap.evaluation.protocol import Recording, read_manifest
 from voiceswap.evaluation.stats import Interval, bootstrap
-from voiceswap.models.converter import outline_of
+from voiceswap.models.converter import moves_of, outline_of
 from voiceswap.threads import one_thread
 
 COLLECTIONS = ("librispeech-dev", "common-voice")
@@ -82,6 +82,7 @@ def features_of(recording: Recording, recognizer: Any, converter: Any) -> Featur
     narrow = torch.tanh(converter.squeeze(content))
     posteriors = logits.softmax(-1)
     outline = outline_of(mel, converter.config.outline)
+    moves = moves_of(mel, converter.config.motion)
     # As in Converter.encode: a pair of frames is one step of the content.
     wide = narrow.repeat_interleave(2, 1)[:, : mel.shape[2]]
     found = {
@@ -91,7 +92,8 @@ def features_of(recording: Recording, recognizer: Any, converter: Any) -> Featur
         "posteriors alone": posteriors[0],
         "bottleneck and posteriors": torch.cat([narrow, posteriors], -1)[0],
         "outline of the spectrum": outline[0],
-        "bottleneck and outline": torch.cat([wide, outline], -1)[0],
+        "moves of the outline": moves[0],
+        "bottleneck, outline and moves": torch.cat([wide, outline, moves], -1)[0],
     }
     return {place: pooled(values) for place, values in found.items()}
 

@@ -84,6 +84,7 @@ def test_the_table_has_a_row_for_every_place(
         "| posteriors alone",
         "| bottleneck and posteriors",
         "| outline of the spectrum",
-        "| bottleneck and outline",
+        "| moves of the outline",
+        "| bottleneck, outline and moves",
     ]
     assert {row.count("|") for row in body} == {heads.count("|")}

@@ -12,7 +12,7 @@ from voiceswap import checkpoint
 from voiceswap.acoustics import ACOUSTICS, Acoustics, log_mel
 from voiceswap.errors import CheckpointError
 from voiceswap.models import converter, detector, phone_recognizer, speaker_encoder, synthesizer, vocoder
-from voiceswap.models.converter import Converter, loudness_of, outline_of
+from voiceswap.models.converter import Converter, loudness_of, moves_of, outline_of
 from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
 from voiceswap.models.postfilter import OF_PEOPLE, keep_energy, sharpen
 from voiceswap.models.speaker_encoder import SpeakerEncoder
@@ -340,6 +340,38 @@ def test_the_outline_is_the_shape_without_its_mean():
     assert close(outline[..., [0, 1, 3]], torch.zeros(1, 12, 3), atol=1e-3)
     tilted = mel + torch.linspace(-1, 1, 80)[:, None]  # another microphone
     assert close(outline_of(tilted, 4), outline, atol=1e-3)
+
+
+def test_moves_are_what_is_not_the_tract():
+    band = torch.arange(80) + 0.5
+    wave = torch.cos(torch.pi * 3 * band / 80)
+    step = (torch.arange(60) >= 30).float()
+    moves = moves_of(-5.0 + wave[None, :, None] * step, 4)
+    assert moves.shape == (1, 60, 4)
+    assert float(moves[0, 30, 2]) > 0 > float(moves[0, 29, 2])
+    still = torch.cat([moves[:, :20], moves[:, 40:]], 1)  # 160 ms later it is the tract again
+    assert close(still, torch.zeros_like(still), atol=1e-5)
+    assert close(moves[..., [0, 1, 3]], torch.zeros(1, 60, 3), atol=1e-3)
+
+
+def test_the_converter_is_told_the_outline_of_hisses_and_the_moves_of_voices():
+    model = tiny("converter")
+    content, logits = torch.zeros(1, 20, model.config.content), torch.zeros(1, 20, CLASSES)
+    speaker = torch.nn.functional.normalize(torch.randn(1, 192))
+    heard, other = torch.randn(2, 1, 80, 40)
+
+    def made(f0, heard, moving):
+        return model(
+            *(content, logits, f0, heard, torch.zeros(1, 40), speaker, torch.ones(1)),
+            moving=moving,
+        )
+
+    voiced, hissed = torch.full((1, 40), 100.0), torch.zeros(1, 40)
+    assert close(made(voiced, heard, heard), made(voiced, other, heard))
+    assert not close(made(voiced, heard, heard), made(voiced, heard, other))
+    assert close(made(hissed, heard, heard), made(hissed, heard, other))
+    assert not close(made(hissed, heard, heard), made(hissed, other, heard))
+    assert close(made(voiced, heard, None), made(voiced, heard, heard))
 
 
 @pytest.mark.parametrize("hertz", [60.0, 117.0, 240.0, 430.0])

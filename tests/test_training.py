@@ -21,6 +21,8 @@ pytest.importorskip("lhotse", reason="needs voiceswap[train]")
 
 import voiceswap
 from voiceswap import audio, checkpoint
+from voiceswap.acoustics import log_mel
+from voiceswap.bundle import WEIGHTS
 from voiceswap.data import corpora, features
 from voiceswap.data.batches import Utterance, load_utterances
 from voiceswap.data.features import FeatureStore, Item, padded
@@ -41,6 +43,7 @@ from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.run import align, run, stores
 from voiceswap.training.speakers import SpeakerTable, store_vectors
 from voiceswap.training.spoken import speak
+from voiceswap.training.tasks.converter import misunderstood, tracts
 from voiceswap.training.tasks.phone_recognizer import (
     PhoneRecognizerTask,
     PhoneRecognizerTraining,
@@ -723,3 +726,24 @@ def test_damaged_or_foreign_run_is_refused(data, teachers, tmp_path):
     with pytest.raises(CheckpointError, match="another model"):
         train("speaker-encoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)
     train("vocoder", data, teachers, tmp_path / "run", loop={"steps": 2}, resume=True)
+
+
+def test_misunderstood_is_what_other_phones_are_heard(kathleen):
+    recognizer = checkpoint.load(WEIGHTS / "phone-recognizer.safetensors", "phone-recognizer")
+    said, other = (log_mel(torch.from_numpy(audio.read(path)[:24_000])[None]) for path in kathleen[:2])
+    torch.manual_seed(0)
+    quiet = said - 0.5  # the same words, less loud
+    made = torch.cat([quiet, other]).requires_grad_()
+    same, different = (misunderstood(recognizer, m[None], said) for m in made)
+    assert 0 <= same.item() < 0.3 * different.item()
+    different.backward()
+    assert made.grad[1].abs().sum() > 0
+
+
+def test_outline_and_moves_are_told_of_different_tracts():
+    mel = np.random.default_rng(0).normal(-5, 1, (40, 80)).astype(np.float32)
+    told = [tracts(mel, np.random.default_rng(seed)) for seed in range(8)]
+    for outlined, moving in told:
+        assert outlined.shape == moving.shape == mel.shape
+        assert np.abs(outlined - moving).mean() > 0.01
+        assert min(np.abs(outlined - mel).mean(), np.abs(moving - mel).mean()) > 0.01

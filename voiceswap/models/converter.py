@@ -36,15 +36,26 @@ class ConverterConfig:
     condition: int = 128
     speaker: int = 192
     outline: int = 8
-    """Coefficients of the spectrum's outline that are told beside the content."""
+    """Coefficients of the spectrum's outline that are told beside the content where nothing is voiced."""
+    motion: int = 0
+    """Coefficients whose moves are told where it is voiced."""
 
 
 SIZES = {
     "tiny": ConverterConfig(
-        content=16, bottleneck=8, channels=32, encoder_blocks=1, decoder_blocks=1, condition=16, outline=4
+        content=16,
+        bottleneck=8,
+        channels=32,
+        encoder_blocks=1,
+        decoder_blocks=1,
+        condition=16,
+        outline=4,
+        motion=3,
     ),
-    "base": ConverterConfig(),
-    "large": ConverterConfig(bottleneck=64, channels=512, encoder_blocks=3, decoder_blocks=10, condition=256),
+    "base": ConverterConfig(motion=6),
+    "large": ConverterConfig(
+        motion=6, bottleneck=64, channels=512, encoder_blocks=3, decoder_blocks=10, condition=256
+    ),
 }
 
 
@@ -66,7 +77,7 @@ class Converter(nn.Module):
         )
         self.speaker = SpeakerCondition(c.speaker, c.condition)
         self.decoder = Decoder(
-            c.channels + 1 + c.outline,
+            c.channels + 1 + c.outline + c.motion,
             channels=c.channels,
             blocks=c.decoder_blocks,
             expansion=c.expansion,
@@ -90,16 +101,20 @@ class Converter(nn.Module):
         quality: Tensor,
         mask: Tensor | None = None,
         adapter: Tensor | None = None,
+        moving: Tensor | None = None,
     ) -> Tensor:
         """`f0` in Hz of the wanted sound, `heard` the log-mel [B, M, T] of the source, `loudness` as below.
 
-        `adapter` [decoder blocks, 2 C] moves the decoder's gains and shifts towards one person.
+        `adapter` [decoder blocks, 2 C] moves the decoder's gains and shifts towards one person. The moves are
+        those of `heard`, or in training of `moving` [B, M, T], of another tract.
         """
         frames = f0.shape[1]
         hidden = self.encode(content, logits)[:, :frames]
-        # Where it is voiced the outline says who speaks; hisses and bursts need it.
-        outline = outline_of(heard, self.config.outline) * (f0 == 0).unsqueeze(-1)
-        hidden = torch.cat([hidden, loudness.unsqueeze(-1), outline], -1)
+        # Hisses and bursts need the outline. Where it is voiced it says who speaks; its moves say what.
+        voiced = (f0 > 0).unsqueeze(-1)
+        outline = outline_of(heard, self.config.outline) * ~voiced
+        moves = moves_of(heard if moving is None else moving, self.config.motion) * voiced
+        hidden = torch.cat([hidden, loudness.unsqueeze(-1), outline, moves], -1)
         return self.decoder(hidden, f0, self.speaker(speaker, quality), mask, adapter)
 
     @torch.inference_mode()
@@ -160,3 +175,8 @@ def outline_of(mel: Tensor, count: int) -> Tensor:
     outline = cosine_coefficients(mel, count)
     loud = torch.softmax(2 * mel.mean(1), -1).unsqueeze(-1)
     return (outline - (outline * loud).sum(1, keepdim=True)) / 4
+
+
+def moves_of(mel: Tensor, count: int) -> Tensor:
+    """How the outline of log-mels [B, M, T] moves: coefficients 1 to `count` less their mean of 160 ms."""
+    return cosine_coefficients(mel - postfilter.smooth(mel, 15), count) / 4

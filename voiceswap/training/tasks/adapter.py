@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from voiceswap.acoustics import f0_track, log_mel
-from voiceswap.data.perturb import perturb, warp_formants
+from voiceswap.data.perturb import perturb
 from voiceswap.models.converter import Converter, loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.nn.decoder import recording_quality
 from voiceswap.training.loop import Batch, Report, Task
+from voiceswap.training.tasks.converter import tracts
 
 _EMPTY = -9.0  # log magnitude
 
@@ -42,9 +43,9 @@ class AdaptedConverter(nn.Module):
         self.converter = converter.requires_grad_(False)
         self.offsets = nn.Parameter(torch.zeros(self.config.decoder_blocks, 2 * self.config.channels))
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, moving: Tensor | None = None) -> Tensor:
         """As the Converter's."""
-        made: Tensor = self.converter(*inputs, adapter=self.offsets)
+        made: Tensor = self.converter(*inputs, adapter=self.offsets, moving=moving)
         return made
 
 
@@ -78,15 +79,16 @@ class AdapterTask(Task):
         self.learned: np.ndarray | None = None
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """heard, outlined, mel [B, M, T], f0 [B, T]."""
+        """heard, outlined, moving, mel [B, M, T], f0 [B, T]."""
         frames = min(self.config.frames, len(self.mel))
-        rows: dict[str, list[np.ndarray]] = {"heard": [], "outlined": [], "mel": [], "f0": []}
+        names = ("heard", "outlined", "moving", "mel", "f0")
+        rows: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for start in rng.integers(0, len(self.mel) - frames + 1, self.config.batch_size):
             mel = self.mel[start : start + frames]
             heard = perturb(mel, rng)
-            outlined = warp_formants(heard, float(np.exp(rng.uniform(-0.2, 0.2))))
-            for name, value in (("heard", heard.T), ("outlined", outlined.T), ("mel", mel.T)):
-                rows[name].append(value)
+            outlined, moving = tracts(heard, rng)
+            for name, value in (("heard", heard), ("outlined", outlined), ("moving", moving), ("mel", mel)):
+                rows[name].append(value.T)
             rows["f0"].append(self.f0[start : start + frames])
         return {name: torch.from_numpy(np.stack(values)) for name, values in rows.items()}
 
@@ -97,7 +99,8 @@ class AdapterTask(Task):
             content, logits = self.recognizer.to(mel.device)(batch["heard"])
         speaker = self.vector.to(mel.device).expand(rows, -1)
         quality = self.quality.to(mel.device).expand(rows)
-        made = model(content, logits, batch["f0"], batch["outlined"], loudness_of(mel), speaker, quality)
+        inputs = (content, logits, batch["f0"], batch["outlined"], loudness_of(mel), speaker, quality)
+        made = model(*inputs, moving=batch["moving"])
         error = (made.float() - mel).abs().mean((0, 2)) @ self.taught.to(mel.device)
         return {"mel": error.sum() / self.taught.sum()}, None
 
@@ -116,6 +119,7 @@ class AdapterTask(Task):
         batch = {
             "heard": mel,
             "outlined": mel,
+            "moving": mel,
             "mel": mel,
             "f0": torch.from_numpy(self.held_f0)[None].to(device),
         }

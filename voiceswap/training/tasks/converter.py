@@ -113,11 +113,12 @@ class ConverterTask(Task):
     def collate(
         self, rows: Sequence[tuple[Utterance, np.random.Generator]], table: SpeakerTable, *, perturbed: bool
     ) -> Batch:
-        """heard, outlined, mel [B, M, T]; f0 [B, T]; speaker [B, S]; quality, frames [B]; bands [B, M, 1].
+        """heard, outlined, moving, mel [B, M, T]; f0 [B, T]; speaker [B, S]; quality [B]; bands [B, M, 1].
 
         `table` knows the speakers of `rows`.
         """
-        mels, heard, outlined, pitches, quality, vectors = [], [], [], [], [], []
+        mels, pitches, quality, vectors = [], [], [], []
+        heard, outlined, moving = [], [], []
         for utterance, rng in rows:
             whole = torch.from_numpy(utterance.mel()).T
             quality.append(recording_quality(whole))
@@ -130,13 +131,14 @@ class ConverterTask(Task):
             mels.append(mel)
             pitches.append(f0)
             heard.append(perturb(mel, rng) if perturbed else mel)
-            # Always of another tract: the decoder must not believe its formants, only its hisses and bursts.
-            factor = float(np.exp(rng.uniform(-0.2, 0.2)))
-            outlined.append(warp_formants(heard[-1], factor) if perturbed else mel)
+            told = tracts(heard[-1], rng) if perturbed else (mel, mel)
+            outlined.append(told[0])
+            moving.append(told[1])
         return {
             "mel": torch.from_numpy(np.stack(mels)).transpose(1, 2).contiguous(),
             "heard": torch.from_numpy(np.stack(heard)).transpose(1, 2).contiguous(),
             "outlined": torch.from_numpy(np.stack(outlined)).transpose(1, 2).contiguous(),
+            "moving": torch.from_numpy(np.stack(moving)).transpose(1, 2).contiguous(),
             "f0": torch.from_numpy(np.stack(pitches)),
             "speaker": torch.from_numpy(np.stack(vectors)),
             "quality": torch.stack(quality),
@@ -151,7 +153,7 @@ class ConverterTask(Task):
         bare: Any = getattr(model, "module", model)
         loudness = loudness_of(batch["mel"])
         inputs = (content, logits, batch["f0"], batch["outlined"], loudness)
-        mel = model(*inputs, batch["speaker"], batch["quality"]).float()
+        mel = model(*inputs, batch["speaker"], batch["quality"], moving=batch["moving"]).float()
         weight = batch["bands"].expand_as(mel)
         losses = {"mel": ((mel - batch["mel"]).abs() * weight).sum() / weight.sum()}
         # At least one: a term that only some processes have would leave them with different ones to average.
@@ -159,11 +161,12 @@ class ConverterTask(Task):
         crossed = None
         if swapped and self.config.consistency and step >= 0:
             other, bands = (batch[name].roll(1, 0)[:swapped] for name in ("speaker", "bands"))
-            made = model(*(x[:swapped] for x in inputs), other, batch["quality"][:swapped]).float()
+            quality, moving = batch["quality"][:swapped], batch["moving"][:swapped]
+            made = model(*(x[:swapped] for x in inputs), other, quality, moving=moving).float()
             losses["swapped"] = self.config.consistency * unlike(self.encoder.to(mel.device), made, other)
             crossed = made * bands, other
             if self.config.understood:
-                apart = self._misunderstood(made, batch["mel"][:swapped])
+                apart = misunderstood(self.recognizer, made, batch["mel"][:swapped])
                 losses["understood"] = self.config.understood * apart
         mask = torch.ones(len(mel), mel.shape[2], 1, device=mel.device)
         losses, judged = finish_losses(self, self.critic.mels, losses, mel, batch, mask, step, crossed)
@@ -176,17 +179,6 @@ class ConverterTask(Task):
         losses["hidden"] = self.config.hidden * hide(self.critic.listener(code, source))
         self.critic.listener.requires_grad_(True)
         return losses, (judged, code.detach(), source)
-
-    def _misunderstood(self, made: Tensor, said: Tensor) -> Tensor:
-        """How far what the recognizer's layers make of mels [B, M, T] lies from what they make of sources.
-
-        Noise over what was made keeps it from pleasing the recognizer by what no ear would hear.
-        """
-        with torch.no_grad():
-            wanted = self.recognizer.understand(said)
-        floor = made.detach().mean((1, 2), keepdim=True) - 3 * torch.rand(len(made), 1, 1, device=made.device)
-        noisy = torch.logaddexp(made, floor + 0.3 * torch.randn_like(made))
-        return (self.recognizer.understand(noisy) - wanted).square().sum() / wanted.square().sum()
 
     def critic_losses(self, critic: nn.Module, seen: Any) -> dict[str, Tensor]:
         """Least-squares real-or-fake, and whose; whom the listener hears in the bottleneck."""
@@ -226,3 +218,26 @@ class ConverterTask(Task):
             judged=float(np.mean(values)),
             pictures={"recording": draw_mel(batch["mel"][0]), "conversion": draw_mel(made[0])},
         )
+
+
+def tracts(heard: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A log-mel [T, M] twice, whose outline and whose moves the decoder is told, each of a tract of its own.
+
+    Always: it must not believe the formants of either, only hisses, bursts and when something moves.
+    """
+    outlined, moving = (warp_formants(heard, float(np.exp(rng.uniform(-most, most)))) for most in (0.2, 0.3))
+    return outlined, moving
+
+
+def misunderstood(recognizer: PhoneRecognizer, made: Tensor, said: Tensor) -> Tensor:
+    """Divergence, in nats a frame, of the phones heard in mels [B, M, T] from those heard in their sources.
+
+    Of phones, which are nobody's: the recognizer's layers also hold who speaks, and would ask for the source.
+    Noise over what was made keeps it from pleasing the recognizer by what no ear would hear.
+    """
+    with torch.no_grad():
+        spoken = recognizer(said)[1].log_softmax(-1)
+    floor = made.detach().mean((1, 2), keepdim=True) - 3 * torch.rand(len(made), 1, 1, device=made.device)
+    noisy = torch.logaddexp(made, floor + 0.3 * torch.randn_like(made))
+    heard = recognizer(noisy)[1].log_softmax(-1)
+    return (spoken.exp() * (spoken - heard)).sum(-1).mean()
