@@ -29,6 +29,7 @@ from voiceswap.data.features import FeatureStore, Item, padded
 from voiceswap.data.perturb import warp_formants
 from voiceswap.errors import CheckpointError, ConsentError, DataError, OptionError, VoiceFileError
 from voiceswap.models.alignment import forced_durations
+from voiceswap.models.converter import Converter
 from voiceswap.models.phone_recognizer import CLASSES, SIZES, PhoneRecognizer, to_class
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features
 from voiceswap.text.phonemes import parse
@@ -43,7 +44,13 @@ from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.run import align, run, stores
 from voiceswap.training.speakers import SpeakerTable, store_vectors
 from voiceswap.training.spoken import speak
-from voiceswap.training.tasks.converter import misunderstood, tracts
+from voiceswap.training.tasks.converter import (
+    ConverterTask,
+    ConverterTraining,
+    misunderstood,
+    partners,
+    tracts,
+)
 from voiceswap.training.tasks.phone_recognizer import (
     PhoneRecognizerTask,
     PhoneRecognizerTraining,
@@ -52,7 +59,13 @@ from voiceswap.training.tasks.phone_recognizer import (
     frame_labels,
 )
 from voiceswap.training.tasks.speaker_encoder import equal_error_rate
-from voiceswap.training.tasks.synthesizer import SynthesizerTraining, band_weights, disguised, phone_rate
+from voiceswap.training.tasks.synthesizer import (
+    SynthesizerTraining,
+    band_weights,
+    disguised,
+    phone_rate,
+    unlike,
+)
 from voiceswap.training.tasks.vocoder import spectral_losses
 
 # Of the libraries that train: deprecated parts of each other.
@@ -738,6 +751,53 @@ def test_misunderstood_is_what_other_phones_are_heard(kathleen):
     assert 0 <= same.item() < 0.3 * different.item()
     different.backward()
     assert made.grad[1].abs().sum() > 0
+
+
+def test_what_is_left_of_the_source_counts_beside_what_lacks_of_the_target():
+    wanted, source = torch.eye(4)[:1], torch.eye(4)[1:2]
+
+    def heard(vector):
+        vector = torch.nn.functional.normalize(torch.tensor([vector]), dim=-1)
+        mel = torch.zeros(1, 80, 10)
+        return [
+            unlike(lambda *_: vector, mel, wanted, unwanted=unwanted).item() for unwanted in (None, source)
+        ]
+
+    assert heard([1.0, 0.0, 0.0, 0.0]) == [0.0, 0.0]
+    alone, beside = heard([1.0, 0.3, 0.0, 0.0])
+    assert alone == 0.0 < beside  # near enough to the target, and the source is heard
+    alone, beside = heard([1.0, -0.9, 0.0, 0.0])
+    assert 0.0 < alone == beside
+    close = torch.nn.functional.normalize(wanted + source, dim=-1)  # two people who sound alike
+    assert unlike(lambda *_: wanted, torch.zeros(1, 80, 10), wanted, unwanted=close).item() == 0.0
+
+
+def test_every_other_one_is_converted_to_whoever_is_most_alike():
+    speakers = torch.nn.functional.normalize(
+        torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.05, 0.0], [0.0, 1.0, 0.0], [0.7, 0.0, 0.9], [0.0, 1.0, 0.9]]),
+        dim=-1,
+    )
+    # 1 may be 0 himself, 3 is the most like them and is like 4; the others become the one before.
+    assert partners(speakers, 5).tolist() == [3, 0, 4, 2, 2]
+
+
+def test_a_conversion_in_training_may_not_sound_like_its_source(data, teachers):
+    class HearsTheSource(torch.nn.Module):
+        def forward(self, mel, mask=None):
+            return source.expand(len(mel), -1)
+
+    frozen = [checkpoint.load_from(teachers, kind) for kind in ("phone-recognizer", "speaker-encoder")]
+    config = ConverterTraining(batch_size=3, frames=24, swapped=0.4, consistency=0.3, hidden=0.0)
+    task = ConverterTask(Converter(presets.find("converter", "tiny").model), *frozen, stores(data), config)
+    batch = task.batch(np.random.default_rng(0))
+    task.encoder = HearsTheSource()
+    source, other, third = torch.nn.functional.pad(
+        torch.tensor([[1.0, 0.0], [0.5, 0.75**0.5], [0.0, 1.0]]), (0, batch["speaker"].shape[1] - 2)
+    )
+    batch["speaker"] = torch.stack([source, third, other])
+    swapped = task.losses(task.model, batch, 0)[0]["swapped"]
+    # To the more alike of two: 0.4 is lacking of 0.9, and of the source half is there beyond what they share.
+    assert swapped.item() == pytest.approx(0.3 * (0.4 + 3 * 0.5))
 
 
 def test_outline_and_moves_are_told_of_different_tracts():

@@ -79,9 +79,9 @@ PRESETS = {
         converter.SIZES["base"],
         ConverterTraining(
             weights=_CONVERTED,
-            swapped=0.2,
+            swapped=0.35,
             astray=0.15,
-            understood=0.5,
+            understood=1.0,
             hidden=0.3,
             adversarial_from=2_700,
             adversarial=0.15,

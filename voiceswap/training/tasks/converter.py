@@ -58,6 +58,9 @@ class ConverterTraining:
     """Weight of hiding at the bottleneck who speaks from a listener that learns to tell."""
 
 
+_SAME = 0.8  # cosine above which two vectors may be of one person
+
+
 class _Critics(nn.Module):
     """What the converter plays against: a judge of mels, once it is on, and a listener at the bottleneck."""
 
@@ -156,18 +159,10 @@ class ConverterTask(Task):
         mel = model(*inputs, batch["speaker"], batch["quality"], moving=batch["moving"]).float()
         weight = batch["bands"].expand_as(mel)
         losses = {"mel": ((mel - batch["mel"]).abs() * weight).sum() / weight.sum()}
-        # At least one: a term that only some processes have would leave them with different ones to average.
-        swapped = max(1, int(self.config.swapped * len(mel))) if self.config.swapped else 0
         crossed = None
-        if swapped and self.config.consistency and step >= 0:
-            other, bands = (batch[name].roll(1, 0)[:swapped] for name in ("speaker", "bands"))
-            quality, moving = batch["quality"][:swapped], batch["moving"][:swapped]
-            made = model(*(x[:swapped] for x in inputs), other, quality, moving=moving).float()
-            losses["swapped"] = self.config.consistency * unlike(self.encoder.to(mel.device), made, other)
-            crossed = made * bands, other
-            if self.config.understood:
-                apart = misunderstood(self.recognizer, made, batch["mel"][:swapped])
-                losses["understood"] = self.config.understood * apart
+        if self.config.swapped and self.config.consistency and step >= 0:
+            converted, crossed = self._converted(model, batch, inputs)
+            losses |= converted
         mask = torch.ones(len(mel), mel.shape[2], 1, device=mel.device)
         losses, judged = finish_losses(self, self.critic.mels, losses, mel, batch, mask, step, crossed)
         if not self.config.hidden or step < 0:
@@ -179,6 +174,22 @@ class ConverterTask(Task):
         losses["hidden"] = self.config.hidden * hide(self.critic.listener(code, source))
         self.critic.listener.requires_grad_(True)
         return losses, (judged, code.detach(), source)
+
+    def _converted(
+        self, model: nn.Module, batch: Batch, inputs: tuple[Tensor, ...]
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
+        """The terms of conversions between the people of a batch; those mels, and the vectors asked for."""
+        # At least one: a term that only some processes have would leave them with different ones to average.
+        count = max(1, int(self.config.swapped * len(batch["mel"])))
+        whose = partners(batch["speaker"], count)
+        other, bands = batch["speaker"][whose], batch["bands"][whose]
+        said, source, quality, moving = (batch[n][:count] for n in ("mel", "speaker", "quality", "moving"))
+        made = model(*(x[:count] for x in inputs), other, quality, moving=moving).float()
+        alike = unlike(self.encoder.to(made.device), made, other, unwanted=source)
+        terms = {"swapped": self.config.consistency * alike}
+        if self.config.understood:
+            terms["understood"] = self.config.understood * misunderstood(self.recognizer, made, said)
+        return terms, (made * bands, other)
 
     def critic_losses(self, critic: nn.Module, seen: Any) -> dict[str, Tensor]:
         """Least-squares real-or-fake, and whose; whom the listener hears in the bottleneck."""
@@ -218,6 +229,17 @@ class ConverterTask(Task):
             judged=float(np.mean(values)),
             pictures={"recording": draw_mel(batch["mel"][0]), "conversion": draw_mel(made[0])},
         )
+
+
+def partners(speakers: Tensor, count: int) -> Tensor:
+    """For the first `count` of speakers [B, S] the rows [count] of those that they are converted to.
+
+    Every other one becomes the most alike of the others: what is left of a source is heard there first.
+    """
+    alike = speakers[:count] @ speakers.T
+    nearest = alike.masked_fill(alike > _SAME, -1).argmax(1)
+    rows = torch.arange(count, device=speakers.device)
+    return torch.where(rows % 2 == 0, nearest, (rows - 1) % len(speakers))
 
 
 def tracts(heard: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,7 @@ from voiceswap.training.speakers import SpeakerTable
 from voiceswap.training.stream import Stream
 
 _ALIKE = 0.9  # cosine to the wanted speaker that is enough; two recordings of one person reach 0.8
+_LEFT = 3.0  # what is left of another speaker is small, and others hear it
 
 
 @dataclass(frozen=True)
@@ -288,8 +289,16 @@ def finish_losses(
     return losses, (real, speaker, fakes.detach(), wanted)
 
 
-def unlike(encoder: SpeakerEncoder, mel: Tensor, wanted: Tensor, mask: Tensor | None = None) -> Tensor:
+def unlike(
+    encoder: SpeakerEncoder,
+    mel: Tensor,
+    wanted: Tensor,
+    mask: Tensor | None = None,
+    unwanted: Tensor | None = None,
+) -> Tensor:
     """Mean shortfall from `_ALIKE` of the cosine of who is heard in log-mels [B, M, T] to `wanted` [B, S].
+
+    With `unwanted` [B, S] also `_LEFT` times the excess of the cosine to it over that of the wanted speaker.
 
     The encoder listens through noise and another tilt every time. Without them the decoder learns to please
     it by traces that nobody else hears: 0.94, while an independent encoder heard a third of the likeness.
@@ -298,7 +307,10 @@ def unlike(encoder: SpeakerEncoder, mel: Tensor, wanted: Tensor, mask: Tensor | 
     ramp = torch.linspace(-1, 1, bands, device=mel.device)
     tilt = 0.3 * torch.randn(rows, 1, device=mel.device) * ramp
     heard = encoder(mel + tilt.unsqueeze(-1) + 0.3 * torch.randn_like(mel), mask)
-    return (_ALIKE - (heard * wanted).sum(-1)).clamp(min=0).mean()
+    missing = (_ALIKE - (heard * wanted).sum(-1)).clamp(min=0)
+    if unwanted is not None:
+        missing = missing + _LEFT * ((heard - wanted) * unwanted).sum(-1).clamp(min=0)
+    return missing.mean()
 
 
 def draw_mel(mel: Tensor) -> np.ndarray:
