@@ -16,7 +16,7 @@ SHOWN = {
     "phone-recognizer": ("frames", "phone_error/kathleen", "phone_error/librispeech-dev"),
     "speaker-encoder": ("teacher", "equal_error"),
     "synthesizer": ("mel", "durations", "shape"),
-    "converter": ("mel", "consistency"),
+    "converter": ("mel", "swapped", "understood"),
 }
 
 
