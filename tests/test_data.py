@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import os
 import shutil
+import signal
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from voiceswap import audio
+from voiceswap import audio, cli
 from voiceswap.acoustics import log_mel
+from voiceswap.batch import cluster
 from voiceswap.data import batches, corpora, features, perturb
 from voiceswap.data.durations import frames_of
 from voiceswap.data.features import FeatureStore, Item
@@ -254,6 +259,56 @@ def prepared(tmp_path_factory, waves):
 
 def content(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_cluster_computes_the_same_though_a_worker_dies(prepared, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    corpus, out = prepared
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    ) as there:
+        address = there.scheduler_address
+        with cluster.client(1, address) as client:
+
+            def progress(rows, total):
+                for number, row in enumerate(rows):
+                    if number == 0:  # the others are made, or being made, by one of the two
+                        os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+                    yield row
+
+            each = partial(cluster.in_order, client=client, given_up=features.given_up)
+            skipped = features.compute(
+                corpora.prepare_tsv(corpus), tmp_path / "k", each=each, progress=progress
+            )
+        command = ["prepare", "tsv", str(corpus), "--out", str(tmp_path / "by-command")]
+        assert cli.main([*command, "--scheduler", address]) == 0
+    assert skipped == []
+    assert content(tmp_path / "k") == content(tmp_path / "by-command") == content(out)
+
+
+def test_a_recording_that_kills_its_workers_is_given_up():
+    pytest.importorskip("distributed")
+
+    def deadly(task):
+        import os
+        import signal
+
+        if task["id"] == "b":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return task["id"]
+
+    with cluster.client(2, None) as client:
+        tasks = [{"id": name} for name in "abc"]
+        found = list(cluster.in_order(deadly, tasks, client, given_up=features.given_up))
+    assert found[0] == "a"
+    assert found[2] == "c"
+    assert found[1] == {"id": "b", "error": "the processes that read it died"}
+
+
+def test_a_cluster_is_for_a_corpus(tmp_path, capsys):
+    arguments = ["prepare", str(tmp_path), "--out", str(tmp_path / "out"), "--scheduler", "tcp://127.0.0.1:1"]
+    assert cli.main(arguments) == 2
+    assert "a corpus of a known kind" in capsys.readouterr().err
 
 
 def test_store_holds_what_was_computed(prepared):

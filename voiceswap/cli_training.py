@@ -24,6 +24,9 @@ def prepare(
     *,
     out: Annotated[Path, typer.Option(help="Folder of features; what it holds is not computed again.")],
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask cluster that reads a corpus, such as tcp://host:8786.")
+    ] = None,
     align: Annotated[
         bool, typer.Option("--align", help="Align texts by the phone recognizer as well.")
     ] = False,
@@ -49,6 +52,8 @@ def prepare(
     from voiceswap.data import corpora, features
 
     if corpus is None:
+        if scheduler is not None:
+            raise typer.BadParameter("--scheduler is for a corpus of a known kind")
         _raw(
             *(Path(kind), out),
             language=language,
@@ -68,7 +73,16 @@ def prepare(
         )
     skipped: list[str] = []
     cuts = corpora.RECIPES[kind](corpus, skipped=skipped)
-    skipped += features.compute(cuts, out, jobs=jobs, progress=bars("features"))
+    compute = partial(features.compute, cuts, out, progress=bars("features"))
+    if scheduler is None:
+        skipped += compute(jobs=jobs)
+    else:
+        from voiceswap.batch import cluster
+
+        cluster.require()
+        with cluster.client(jobs, scheduler) as client:
+            each = partial(cluster.in_order, client=client, given_up=features.given_up)
+            skipped += compute(each=each)
     for line in skipped:
         typer.echo(f"skipped {line}", err=True)
     typer.echo(f"{out}: {len(features.FeatureStore(out).raw_items)} recordings, {len(skipped)} skipped")

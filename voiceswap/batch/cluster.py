@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
@@ -67,6 +68,39 @@ def client(jobs: int, scheduler: str | None) -> Iterator[Any]:
                 "Start `dask scheduler` and `dask worker --nthreads 1`, and give an address like tcp://host:8786",
             ) from error
         yield found
+
+
+def in_order(
+    function: Callable[[Any], Any], tasks: Iterable[Any], client: Any, *, given_up: Callable[[Any], Any]
+) -> Iterator[Any]:
+    """`function` of every task, in their order; of one that `DEATHS` workers died of, `given_up`.
+
+    As in `spread` there are no more under way than workers, and a few results wait for one that takes longer.
+    OptionError for a cluster that goes away.
+    """
+    from distributed import KilledWorker
+
+    waiting: deque[tuple[Any, Any]] = deque()
+
+    def first() -> Any:
+        task, future = waiting.popleft()
+        try:
+            return future.result()
+        except KilledWorker:
+            return given_up(task)
+
+    try:
+        for task in tasks:
+            workers = max(1, sum(client.nthreads().values()))
+            while len(waiting) > 4 * workers or sum(not made.done() for _, made in waiting) >= workers:
+                yield first()
+            waiting.append((task, client.submit(function, task, pure=False)))
+        while waiting:
+            yield first()
+    except (CancelledError, OSError) as error:
+        raise OptionError(
+            "the cluster went away", f"its scheduler has to stay ({error})", "The same command goes on"
+        ) from error
 
 
 def spread(tasks: Iterable[Task], place: Place, client: Any) -> Generator[Outcome, None, None]:

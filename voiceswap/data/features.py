@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -203,6 +203,11 @@ def _map(todo: list[dict[str, Any]], jobs: int) -> Iterator[dict[str, Any]]:
         yield from pool.map(_features, todo, chunksize=8)
 
 
+def given_up(task: Mapping[str, Any]) -> dict[str, Any]:
+    """In place of the features of a recording that cost every process that read it its life."""
+    return {"id": task["id"], "error": "the processes that read it died"}
+
+
 def _jobs(cuts: Any, done: set[str], audio: bool) -> Iterator[dict[str, Any]]:
     for cut in cuts:
         if cut.id in done:
@@ -246,16 +251,17 @@ def compute(
     *,
     jobs: int = 1,
     audio: bool = True,
+    each: Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]] | None = None,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] | None = None,
 ) -> list[str]:
     """Append the features of every cut that is not yet in the store; return a line for each one skipped.
 
-    `jobs` worker processes; `progress(iterable, total)` may wrap the loop. Broken files are reported, not
-    fatal.
+    `jobs` worker processes, or whatever `each(function, tasks)` maps by, in their order;
+    `progress(iterable, total)` may wrap the loop. Broken files are reported, not fatal.
     """
     done = {row["id"] for row in read_index(folder)} if (folder / "index.jsonl").exists() else set()
     todo = list(_jobs(cuts, done, audio))
-    results: Iterable[dict[str, Any]] = _map(todo, jobs)
+    results: Iterable[dict[str, Any]] = each(_features, todo) if each else _map(todo, jobs)
     return append(progress(results, len(todo)) if progress else results, folder)
 
 
