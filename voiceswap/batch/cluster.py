@@ -70,6 +70,19 @@ def client(jobs: int, scheduler: str | None) -> Iterator[Any]:
         yield found
 
 
+@contextmanager
+def _there() -> Iterator[None]:
+    """OptionError for a cluster that goes away meanwhile."""
+    try:
+        yield
+    except VoiceswapError:
+        raise
+    except (CancelledError, OSError) as error:
+        raise OptionError(
+            "the cluster went away", f"its scheduler has to stay ({error})", "The same command goes on"
+        ) from error
+
+
 def in_order(
     function: Callable[[Any], Any], tasks: Iterable[Any], client: Any, *, given_up: Callable[[Any], Any]
 ) -> Iterator[Any]:
@@ -89,7 +102,7 @@ def in_order(
         except KilledWorker:
             return given_up(task)
 
-    try:
+    with _there():
         for task in tasks:
             workers = max(1, sum(client.nthreads().values()))
             while len(waiting) > 4 * workers or sum(not made.done() for _, made in waiting) >= workers:
@@ -97,10 +110,6 @@ def in_order(
             waiting.append((task, client.submit(function, task, pure=False)))
         while waiting:
             yield first()
-    except (CancelledError, OSError) as error:
-        raise OptionError(
-            "the cluster went away", f"its scheduler has to stay ({error})", "The same command goes on"
-        ) from error
 
 
 def spread(tasks: Iterable[Task], place: Place, client: Any) -> Generator[Outcome, None, None]:
@@ -114,7 +123,7 @@ def spread(tasks: Iterable[Task], place: Place, client: Any) -> Generator[Outcom
 
     from voiceswap.batch.work import make_one
 
-    try:
+    with _there():
         hosts = {urlsplit(address).hostname: address for address in client.nthreads()}
         client.run(place.prepare, workers=list(hosts.values()))  # one on each machine makes its key
         waiting, done = iter(tasks), as_completed(loop=client.loop)
@@ -142,9 +151,3 @@ def spread(tasks: Iterable[Task], place: Place, client: Any) -> Generator[Outcom
                 )
             future.release()
             give_out()
-    except VoiceswapError:
-        raise
-    except (CancelledError, OSError) as error:
-        raise OptionError(
-            "the cluster went away", f"its scheduler has to stay ({error})", "The same command goes on"
-        ) from error
