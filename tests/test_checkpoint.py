@@ -80,7 +80,7 @@ def test_the_header_says_what_the_model_is(tmp_path: Path) -> None:
     assert header["sha256"] == digest
     assert (header["format"], header["kind"]) == (checkpoint.FORMAT, "vocoder")
     assert json.loads(header["training"]) == training
-    assert json.loads(header["config"]) == {"channels": 32, "blocks": 1, "expansion": 3, "corrections": 3}
+    assert json.loads(header["config"]) == {"channels": 32, "blocks": 1, "expansion": 3, "corrections": 4}
     assert json.loads(header["acoustics"]) == ACOUSTICS.to_dict()
 
 

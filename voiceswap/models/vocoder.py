@@ -22,6 +22,7 @@ from voiceswap.nn.blocks import ConvNeXt
 _PULSE_LEVEL = 0.02  # amplitude of one harmonic of the source
 _NOISE_LEVEL = 0.1
 _UNVOICED_HZ = 120.0  # of the source where nothing is voiced
+_STEP = 1.3  # of what the mel lacks: neighbouring frames take some of each correction back
 _MISSING = 3.0  # the most that a correction adds or takes, in log magnitude
 
 
@@ -32,7 +33,7 @@ class VocoderConfig:
     channels: int = 256
     blocks: int = 6
     expansion: int = 3
-    corrections: int = 3
+    corrections: int = 4
     """How often the waveform is made anew so that its mel comes nearer to the one asked for."""
 
 
@@ -154,4 +155,4 @@ class Vocoder(nn.Module):
         # The frames at the ends look beyond them, where the mel may know of sound that is not here.
         reach = ACOUSTICS.n_fft // 2 // ACOUSTICS.hop
         missing[:, :, :reach] = missing[:, :, -reach:] = 0.0
-        return inverse_stft(spectrum * torch.exp(self.bands_to_bins @ missing), wave.shape[1])
+        return inverse_stft(spectrum * torch.exp(self.bands_to_bins @ (_STEP * missing)), wave.shape[1])
