@@ -88,6 +88,23 @@ def test_a_reference_of_silence_adds_nothing() -> None:
     assert torch.equal(timbre.add(made[None], torch.full((1, made.shape[1]), 150.0))[0], made)
 
 
+def test_text_is_given_what_was_lacking_and_conversions_more(
+    tiny_studio: Studio, kathleen: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, add, gains = enroll(tiny_studio, kathleen), Timbre.add, []
+
+    def adding(self: Timbre, mel: torch.Tensor, f0: torch.Tensor, gain: float) -> torch.Tensor:
+        gains.append(gain)
+        given = add(self, mel, f0, gain)
+        torch.testing.assert_close(given - mel, gain * (add(self, mel, f0) - mel), atol=1e-4, rtol=1e-4)
+        return given
+
+    monkeypatch.setattr(Timbre, "add", adding)
+    tiny_studio.speak("Good morning.", own)
+    tiny_studio.convert(kathleen[0], own)
+    assert gains == [1.0, 1.4]
+
+
 def test_a_voice_file_holds_it(tmp_path: Path) -> None:
     with_it = replace(voice(), timbre=learned())
     with_it.save(tmp_path / "ada.voice")

@@ -38,8 +38,9 @@ _OUTLINE_STEP, _LACKING_STEP = np.float32(12), np.float32(64)  # whole numbers o
 # Chosen on conversions and text of the people who are reported on (docs/training-log.md, round 12).
 _NEAR = 0.2  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
 _DOUBT = 1.0  # frames that the mean of all counts as
-_GAIN = 1.4  # averaging took some of what is lacking, and here it is given back
 _SMOOTH = 5  # frames
+OF_CONVERSIONS, OF_TEXT = 1.4, 1.0
+"""Gains. Averaging took some of what is lacking; text does without, where more likeness costs more words."""
 _PAUSE, _SPEECH = -8.5, -6.5  # mean log magnitude: up to here nothing is added, and from there on all
 
 
@@ -102,8 +103,8 @@ class Timbre:
                 found.append((voiced, known, torch.from_numpy(self.lacking[kept] / _LACKING_STEP)))
         return found
 
-    def add(self, mel: Tensor, f0: Tensor) -> Tensor:
-        """Log-mels [B, M, T] as a decoder made them, and their F0 [B, T] → with what they lack."""
+    def add(self, mel: Tensor, f0: Tensor, gain: float = 1.0) -> Tensor:
+        """Log-mels [B, M, T] a decoder made, and their F0 [B, T] → with `gain` times what they lack."""
         import torch
 
         from voiceswap.models.postfilter import smooth
@@ -119,7 +120,7 @@ class Timbre:
                 weight = weight / (1 + _DOUBT * weight.amax(1, keepdim=True))
                 missing[number, :, asked] = (mean + weight @ (lacking - mean)).T
         spoken = ((mel.mean(1, keepdim=True) - _PAUSE) / (_SPEECH - _PAUSE)).clamp(0, 1)
-        return mel + _GAIN * spoken * smooth(missing, _SMOOTH)
+        return mel + gain * spoken * smooth(missing, _SMOOTH)
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
