@@ -12,10 +12,10 @@ Shapes: M mel bands, T frames, N remembered frames.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +39,11 @@ _OUTLINE_STEP, _LACKING_STEP = np.float32(12), np.float32(64)  # whole numbers o
 _NEAR = 0.2  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
 _DOUBT = 1.0  # frames that the mean of all counts as
 _SMOOTH = 5  # frames
-OF_CONVERSIONS, OF_TEXT = 1.4, 1.0
+OF_CONVERSIONS, OF_TEXT = 1.3, 1.0
 """Gains. Averaging took some of what is lacking; text does without, where more likeness costs more words."""
 _PAUSE, _SPEECH = -8.5, -6.5  # mean log magnitude: up to here nothing is added, and from there on all
+
+Tables: TypeAlias = "list[tuple[bool, Tensor, Tensor]]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,53 +76,27 @@ class Timbre:
     @classmethod
     def learn(cls, converter: str, made: Tensor, heard: Tensor, f0: Tensor) -> Timbre:
         """From log-mels [M, T] as the Converter made and as they were `heard`, and F0 [T] of both."""
-        import torch
-
-        from voiceswap.models.postfilter import smooth
-
-        voiced = f0 > 0
-        spoken = torch.nonzero(voiced | (heard.mean(0) > _SILENT))[:, 0]
-        spoken = spoken[:: max(1, -(-len(spoken) // MOST))]
-        carried = heard.quantile(0.99, 1) > _EMPTY  # a dull recording makes no voice dull
-        lacking = smooth((heard - made).T[None], 3)[0] * carried
+        outlines, lacking, voiced = remembered(made, heard, f0)
         return cls(
             converter,
-            _packed(_outlines(made)[spoken], _OUTLINE_STEP),
-            _packed(lacking[spoken], _LACKING_STEP),
-            voiced[spoken].cpu().numpy(),
+            _packed(outlines, _OUTLINE_STEP),
+            _packed(lacking, _LACKING_STEP),
+            voiced.cpu().numpy(),
         )
 
     @cached_property
-    def _tables(self) -> list[tuple[bool, Tensor, Tensor]]:
-        """Whether voiced, what frames are found by [N, `_WIDE`], and what they lack [N, M]; once a stream."""
+    def tables(self) -> Tables:
+        """What `lacking_of` looks up, once a stream."""
         import torch
 
-        found = []
-        for voiced in (True, False):
-            kept = self.voiced == voiced
-            if kept.sum() >= _FEWEST:
-                known = torch.from_numpy(self.outlines[kept] / _OUTLINE_STEP)
-                found.append((voiced, known, torch.from_numpy(self.lacking[kept] / _LACKING_STEP)))
-        return found
+        outlines = torch.from_numpy(self.outlines / _OUTLINE_STEP)
+        return tables_of(
+            outlines, torch.from_numpy(self.lacking / _LACKING_STEP), torch.from_numpy(self.voiced.copy())
+        )
 
     def add(self, mel: Tensor, f0: Tensor, gain: float = 1.0) -> Tensor:
         """Log-mels [B, M, T] a decoder made, and their F0 [B, T] → with `gain` times what they lack."""
-        import torch
-
-        from voiceswap.models.postfilter import smooth
-
-        missing = torch.zeros_like(mel)
-        for voiced, *kept in self._tables:
-            known, lacking = (table.to(mel.device) for table in kept)
-            mean = lacking.mean(0)
-            for number, hertz in enumerate(f0):
-                asked = torch.nonzero((hertz > 0) == voiced)[:, 0]
-                apart = torch.cdist(_outlines(mel[number])[asked], known) ** 2 / mel.shape[1]
-                weight = torch.softmax(-apart / (2 * _NEAR**2), 1)  # of what is like nothing, the nearest
-                weight = weight / (1 + _DOUBT * weight.amax(1, keepdim=True))
-                missing[number, :, asked] = (mean + weight @ (lacking - mean)).T
-        spoken = ((mel.mean(1, keepdim=True) - _PAUSE) / (_SPEECH - _PAUSE)).clamp(0, 1)
-        return mel + gain * spoken * smooth(missing, _SMOOTH)
+        return mel + gain * lacking_of(mel, f0, [self.tables] * len(mel))
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -146,6 +122,52 @@ class Timbre:
             lacking.reshape(count, -1),
             voiced.astype(bool),
         )
+
+
+def remembered(made: Tensor, heard: Tensor, f0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of log-mels [M, T] as they were made and `heard`, and F0 [T]: what `tables_of` takes."""
+    import torch
+
+    from voiceswap.models.postfilter import smooth
+
+    voiced = f0 > 0
+    spoken = torch.nonzero(voiced | (heard.mean(0) > _SILENT))[:, 0]
+    spoken = spoken[:: max(1, -(-len(spoken) // MOST))]
+    carried = heard.quantile(0.99, 1) > _EMPTY  # a dull recording makes no voice dull
+    lacking = smooth((heard - made).T[None], 3)[0] * carried
+    return _outlines(made)[spoken], lacking[spoken], voiced[spoken]
+
+
+def tables_of(outlines: Tensor, lacking: Tensor, voiced: Tensor) -> Tables:
+    """Whether voiced, what frames are found by [N, `_WIDE`], and what they lack [N, M]."""
+    kept = ((True, voiced), (False, ~voiced))
+    return [(kind, outlines[frames], lacking[frames]) for kind, frames in kept if frames.sum() >= _FEWEST]
+
+
+def lacking_of(mel: Tensor, f0: Tensor, known: Sequence[Tables]) -> Tensor:
+    """What log-mels [B, M, T] of F0 [B, T] lack, each by its own tables; nothing where these are empty.
+
+    Frames are found without a gradient; what they lack may have one.
+    """
+    import torch
+
+    from voiceswap.models.postfilter import smooth
+
+    found = []
+    for made, hertz, tables in zip(mel.detach(), f0, known, strict=True):
+        missing = torch.zeros_like(made).T
+        outlines = _outlines(made) if tables else None
+        for voiced, *kept in tables:
+            kinds, lacking = (table.to(mel.device) for table in kept)
+            mean = lacking.mean(0)
+            asked = torch.nonzero((hertz > 0) == voiced)[:, 0]
+            apart = torch.cdist(outlines[asked], kinds) ** 2 / len(made)
+            weight = torch.softmax(-apart / (2 * _NEAR**2), 1)  # of what is like nothing, the nearest
+            weight = weight / (1 + _DOUBT * weight.amax(1, keepdim=True))
+            missing = missing.index_put((asked,), mean + weight @ (lacking - mean))
+        found.append(missing.T)
+    spoken = ((mel.detach().mean(1, keepdim=True) - _PAUSE) / (_SPEECH - _PAUSE)).clamp(0, 1)
+    return spoken * smooth(torch.stack(found), _SMOOTH)
 
 
 def _outlines(mel: Tensor) -> Tensor:

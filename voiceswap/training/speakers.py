@@ -73,6 +73,13 @@ class SpeakerTable:
         towards = others[int(rng.integers(len(others)))]
         return unit(vector + float(rng.uniform(0, astray)) * (towards - self.mean))
 
+    def another(self, utterance: Utterance, rng: np.random.Generator) -> Utterance | None:
+        """Another recording of the speaker, if there is one."""
+        everything = self.utterances[utterance.item.speaker]
+        if len(everything) < 2:
+            return None
+        return everything[int(self._others(utterance, rng, 1)[0])]
+
     @torch.no_grad()
     def warped_vector(self, utterance: Utterance, factor: float, rng: np.random.Generator) -> np.ndarray:
         """The vector of a person who does not exist: this one with formants and F0 moved by `factor` [S]."""

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from voiceswap.acoustics import ACOUSTICS
 from voiceswap.data.batches import Pool, Utterance, crop, held_out, load_utterances, weighs
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import perturb, warp_formants
 from voiceswap.models.converter import Converter, loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
+from voiceswap.models.timbre import OF_CONVERSIONS, Tables, lacking_of, remembered, tables_of
 from voiceswap.nn.decoder import recording_quality
 from voiceswap.nn.discriminators import MelDiscriminator, judge_mels
 from voiceswap.nn.listener import Listener, hide, overhear
@@ -54,6 +56,8 @@ class ConverterTraining:
     """Share of the batch that is converted to another speaker; consistency and discriminator judge it."""
     understood: float = 0.0
     """Weight of being understood by the recognizer, converted to another speaker, as the recording is."""
+    remembered: int = 0
+    """Frames of another recording of the speaker whose timbre is added to what is made, if not 0."""
     hidden: float = 0.2
     """Weight of hiding at the bottleneck who speaks from a listener that learns to tell."""
 
@@ -122,14 +126,20 @@ class ConverterTask(Task):
         """
         mels, pitches, quality, vectors = [], [], [], []
         heard, outlined, moving = [], [], []
+        references, known = [], []
         for utterance, rng in rows:
             whole = torch.from_numpy(utterance.mel()).T
             quality.append(recording_quality(whole))
             mel, f0, _ = crop(utterance, self.config.frames, rng)
             mel, f0, vector = disguised(self, utterance, mel, f0, rng if perturbed else None)
+            other = None
             if vector is None:
                 astray = self.config.astray if perturbed else 0.0
                 vector = table.vector(utterance, rng, astray=astray)
+                if perturbed and self.config.remembered:
+                    other = table.another(utterance, rng)
+            references.append(self._reference(other, rng))
+            known.append(other is not None)
             vectors.append(vector)
             mels.append(mel)
             pitches.append(f0)
@@ -147,7 +157,29 @@ class ConverterTask(Task):
             "quality": torch.stack(quality),
             "frames": torch.full((len(mels),), self.config.frames),
             "bands": band_weights([u.item.band for u, _ in rows]),
+            "reference": torch.from_numpy(np.stack([mel for mel, _ in references])).transpose(1, 2),
+            "reference_f0": torch.from_numpy(np.stack([f0 for _, f0 in references])),
+            "known": torch.tensor(known),
         }
+
+    def _reference(
+        self, utterance: Utterance | None, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log-mel [R, M] and F0 [R] to be remembered of a speaker; empty of content if there is none."""
+        frames = self.config.remembered
+        if utterance is None:
+            return np.zeros((frames, ACOUSTICS.n_mels), np.float32), np.zeros(frames, np.float32)
+        return crop(utterance, frames, rng)[:2]
+
+    def _remembered(self, model: nn.Module, batch: Batch, rows: Tensor) -> list[Tables]:
+        """Of `rows` what `model` lacks of their references in their vectors; of no reference nothing."""
+        names = ("reference", "reference_f0", "speaker", "quality")
+        mel, f0, speaker, quality = (batch[name][rows] for name in names)
+        with torch.no_grad():
+            content, logits = self.recognizer(mel)
+        made = model(content, logits, f0, mel, loudness_of(mel), speaker, quality).float()
+        known = zip(batch["known"][rows].tolist(), made, mel, f0, strict=True)
+        return [tables_of(*remembered(*kept)) if there else [] for there, *kept in known]
 
     def losses(self, model: nn.Module, batch: Batch, step: int) -> tuple[dict[str, Tensor], Any]:
         """Named terms; the discriminator's only once it is on."""
@@ -185,6 +217,9 @@ class ConverterTask(Task):
         other, bands = batch["speaker"][whose], batch["bands"][whose]
         said, source, quality, moving = (batch[n][:count] for n in ("mel", "speaker", "quality", "moving"))
         made = model(*(x[:count] for x in inputs), other, quality, moving=moving).float()
+        if self.config.remembered:
+            known = self._remembered(model, batch, whose)
+            made = made + OF_CONVERSIONS * lacking_of(made, batch["f0"][:count], known)
         alike = unlike(self.encoder.to(made.device), made, other, unwanted=source)
         terms = {"swapped": self.config.consistency * alike}
         if self.config.understood:
