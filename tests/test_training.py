@@ -29,8 +29,9 @@ from voiceswap.data.features import FeatureStore, Item, padded
 from voiceswap.data.perturb import warp_formants
 from voiceswap.errors import CheckpointError, ConsentError, DataError, OptionError, VoiceFileError
 from voiceswap.models.alignment import forced_durations
-from voiceswap.models.converter import Converter
+from voiceswap.models.converter import Converter, loudness_of
 from voiceswap.models.phone_recognizer import CLASSES, SIZES, PhoneRecognizer, to_class
+from voiceswap.models.timbre import OF_CONVERSIONS, lacking_of, remembered, tables_of
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features
 from voiceswap.text.phonemes import parse
 from voiceswap.training import presets
@@ -798,6 +799,43 @@ def test_a_conversion_in_training_may_not_sound_like_its_source(data, teachers):
     swapped = task.losses(task.model, batch, 0)[0]["swapped"]
     # To the more alike of two: 0.4 is lacking of 0.9, and of the source half is there beyond what they share.
     assert swapped.item() == pytest.approx(0.3 * (0.4 + 3 * 0.5))
+
+
+def test_conversions_in_training_are_given_the_timbre_of_who_is_wanted(data, teachers):
+    heard = []
+
+    class Listens(torch.nn.Module):
+        def forward(self, mel, mask=None):
+            heard.append(mel.detach())
+            return torch.zeros(len(mel), vector)
+
+    frozen = [checkpoint.load_from(teachers, kind) for kind in ("phone-recognizer", "speaker-encoder")]
+    config = ConverterTraining(batch_size=4, frames=24, swapped=0.5, pseudo=0.0, hidden=0.0, remembered=200)
+    task = ConverterTask(Converter(presets.find("converter", "tiny").model), *frozen, stores(data), config)
+    batch = task.batch(np.random.default_rng(0))
+    vector = batch["speaker"].shape[1]
+    task.encoder = Listens()
+    assert batch["known"].all()
+    for known in (True, False):
+        torch.manual_seed(0)  # of the noise through which the encoder listens
+        task.losses(task.model, batch | {"known": torch.full((4,), known)}, 0)
+    given, own, bare, own_again = heard
+    assert torch.equal(own, own_again)  # what is said in the speaker's own voice is judged as it is
+    rows = partners(batch["speaker"], 2)
+    mel, f0 = batch["reference"][rows], batch["reference_f0"][rows]
+    with torch.no_grad():
+        told = *frozen[0](mel), f0, mel, loudness_of(mel), batch["speaker"][rows], batch["quality"][rows]
+        made = task.model(*told)
+        inputs = *frozen[0](batch["heard"]), batch["f0"], batch["outlined"], loudness_of(batch["mel"])
+        said = task.model(
+            *(x[:2] for x in inputs),
+            *(batch["speaker"][rows], batch["quality"][:2]),
+            moving=batch["moving"][:2],
+        )
+    known = [tables_of(*remembered(*kept)) for kept in zip(made, mel, f0, strict=True)]
+    wanted = OF_CONVERSIONS * lacking_of(said, batch["f0"][:2], known)
+    assert wanted.abs().mean() > 0.1
+    torch.testing.assert_close(given - bare, wanted, atol=1e-3, rtol=1e-3)
 
 
 def test_outline_and_moves_are_told_of_different_tracts():

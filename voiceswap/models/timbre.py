@@ -156,7 +156,7 @@ def lacking_of(mel: Tensor, f0: Tensor, known: Sequence[Tables]) -> Tensor:
     found = []
     for made, hertz, tables in zip(mel.detach(), f0, known, strict=True):
         missing = torch.zeros_like(made).T
-        outlines = _outlines(made) if tables else None
+        outlines = _outlines(made)
         for voiced, *kept in tables:
             kinds, lacking = (table.to(mel.device) for table in kept)
             mean = lacking.mean(0)

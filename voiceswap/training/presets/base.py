@@ -82,6 +82,7 @@ PRESETS = {
             swapped=0.35,
             astray=0.15,
             understood=1.0,
+            remembered=400,
             hidden=0.3,
             adversarial_from=2_700,
             adversarial=0.15,

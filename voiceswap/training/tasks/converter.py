@@ -57,7 +57,7 @@ class ConverterTraining:
     understood: float = 0.0
     """Weight of being understood by the recognizer, converted to another speaker, as the recording is."""
     remembered: int = 0
-    """Frames of another recording of the speaker whose timbre is added to what is made, if not 0."""
+    """Frames of another recording of who is wanted, whose timbre is added to conversions, if not 0."""
     hidden: float = 0.2
     """Weight of hiding at the bottleneck who speaks from a listener that learns to tell."""
 
@@ -122,7 +122,8 @@ class ConverterTask(Task):
     ) -> Batch:
         """heard, outlined, moving, mel [B, M, T]; f0 [B, T]; speaker [B, S]; quality [B]; bands [B, M, 1].
 
-        `table` knows the speakers of `rows`.
+        And of the speakers' other recordings reference [B, M, R], reference_f0 [B, R], and whether these are
+        known [B]. `table` knows the speakers of `rows`.
         """
         mels, pitches, quality, vectors = [], [], [], []
         heard, outlined, moving = [], [], []
@@ -165,7 +166,7 @@ class ConverterTask(Task):
     def _reference(
         self, utterance: Utterance | None, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Log-mel [R, M] and F0 [R] to be remembered of a speaker; empty of content if there is none."""
+        """Log-mel [R, M] and F0 [R] to be remembered of a speaker; zeros where there is nothing."""
         frames = self.config.remembered
         if utterance is None:
             return np.zeros((frames, ACOUSTICS.n_mels), np.float32), np.zeros(frames, np.float32)
