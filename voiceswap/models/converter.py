@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from voiceswap.acoustics import cosine_coefficients
 from voiceswap.models import postfilter
-from voiceswap.models import timbre as timbres
 from voiceswap.models.phone_recognizer import CLASSES
-from voiceswap.models.timbre import Timbre
+from voiceswap.models.timbre import OF_CONVERSIONS, Timbre
 from voiceswap.nn.blocks import ConvNeXt
 from voiceswap.nn.decoder import Decoder, SpeakerCondition
 
@@ -137,7 +136,7 @@ class Converter(nn.Module):
         made = self(content, logits, f0, heard, loudness_of(heard), speaker, quality, adapter=adapter)
         made = postfilter.keep_energy(made, heard)
         if timbre is not None:
-            made = timbre.add(made, f0, timbres.OF_CONVERSIONS)
+            made = timbre.add(made, f0, OF_CONVERSIONS)
         return postfilter.sharpen(made, f0, share=postfilter.OF_PEOPLE, unvoiced=False)
 
     @torch.inference_mode()

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from voiceswap.acoustics import Acoustics
 from voiceswap.models import postfilter
-from voiceswap.models import timbre as timbres
-from voiceswap.models.timbre import Timbre
+from voiceswap.models.timbre import OF_TEXT, Timbre
 from voiceswap.nn.blocks import ConvNeXt
 from voiceswap.nn.decoder import Decoder, SpeakerCondition
 from voiceswap.text.phonemes import INVENTORY
@@ -213,7 +212,7 @@ class Synthesizer(nn.Module):
             f0 = torch.where(voicing > 0, hertz, torch.zeros_like(hertz))[0]
         mel = self.decode(spread, f0[None], condition)
         if timbre is not None:
-            mel = timbre.add(mel, f0[None], timbres.OF_TEXT)
+            mel = timbre.add(mel, f0[None], OF_TEXT)
         mel = postfilter.sharpen(mel, f0[None], share=contrast, unvoiced=True)[0]
         return Acoustics(mel if swell is None else mel + _LOUDER * swell, f0)
 
