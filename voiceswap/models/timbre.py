@@ -44,6 +44,7 @@ OF_CONVERSIONS, OF_TEXT = 1.3, 1.0
 _PAUSE, _SPEECH = -8.5, -6.5  # mean log magnitude: up to here nothing is added, and from there on all
 
 Tables: TypeAlias = "list[tuple[bool, Tensor, Tensor]]"
+"""Of voiced and unvoiced frames what they are found by, and what they lack, as `tables_of` gives them."""
 
 
 @dataclass(frozen=True, eq=False)

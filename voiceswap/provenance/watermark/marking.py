@@ -39,7 +39,7 @@ BANDS = 72  # four and a half octaves, to 9.6 kHz
 SPARED = 8
 """Lowest bands, up to 600 Hz, that are listened to for older marks and changed no more.
 
-Three quarters of what the mark took from PESQ lay there, and a ninth of what the detector hears.
+Most of what the mark took from PESQ lay there, and a ninth of what the detector listens to.
 """
 CELL = 6  # frames: 64 ms
 PERIOD = 32  # cells after which the signs come again: 2.05 s
