@@ -31,7 +31,7 @@ from voiceswap.errors import CheckpointError, ConsentError, DataError, OptionErr
 from voiceswap.models.alignment import forced_durations
 from voiceswap.models.converter import Converter, loudness_of
 from voiceswap.models.phone_recognizer import CLASSES, SIZES, PhoneRecognizer, to_class
-from voiceswap.models.timbre import OF_CONVERSIONS, lacking_of, remembered, tables_of
+from voiceswap.models.timbre import OF_CONVERSIONS, add_lacking, remembered, tables_of
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features
 from voiceswap.text.phonemes import parse
 from voiceswap.training import presets
@@ -45,6 +45,7 @@ from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.run import align, run, stores
 from voiceswap.training.speakers import SpeakerTable, store_vectors
 from voiceswap.training.spoken import speak
+from voiceswap.training.tasks import converter
 from voiceswap.training.tasks.converter import (
     ConverterTask,
     ConverterTraining,
@@ -497,16 +498,15 @@ def test_disguised_utterances(data, teachers):
     found = load_utterances([data / "teacher"])
     task = SimpleNamespace(config=SimpleNamespace(pseudo=1.0), table=SpeakerTable(encoder, found))
     mel, f0 = found[0].mel(), found[0].f0()
-    warped, moved, vector = disguised(task, found[0], mel, f0, np.random.default_rng(1))
-    factor = float(np.median(moved[f0 > 0] / f0[f0 > 0]))
+    moved_mel, moved, vector, factor = disguised(task, found[0], mel, f0, np.random.default_rng(1))
     assert factor != 1
     assert 0.86 < factor < 1.17
     assert np.allclose(moved, f0 * factor, rtol=1e-4)
-    assert np.allclose(warped, warp_formants(mel, factor), atol=1e-3)
+    assert np.allclose(moved_mel, warp_formants(mel, factor), atol=1e-3)
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
-    assert disguised(task, found[0], mel, f0, None) == (mel, f0, None)
+    assert disguised(task, found[0], mel, f0, None) == (mel, f0, None, 1.0)
     task.config.pseudo = 0.0
-    assert disguised(task, found[0], mel, f0, np.random.default_rng(1)) == (mel, f0, None)
+    assert disguised(task, found[0], mel, f0, np.random.default_rng(1)) == (mel, f0, None, 1.0)
 
 
 def test_bfloat16_products_are_those_of_float32(monkeypatch):
@@ -833,9 +833,26 @@ def test_conversions_in_training_are_given_the_timbre_of_who_is_wanted(data, tea
             moving=batch["moving"][:2],
         )
     known = [tables_of(*remembered(*kept)) for kept in zip(made, mel, f0, strict=True)]
-    wanted = OF_CONVERSIONS * lacking_of(said, batch["f0"][:2], known)
+    wanted = add_lacking(said, batch["f0"][:2], known, OF_CONVERSIONS) - said
     assert wanted.abs().mean() > 0.1
     torch.testing.assert_close(given - bare, wanted, atol=1e-3, rtol=1e-3)
+
+
+def test_who_is_disguised_has_a_reference_of_the_same_tract(data, teachers, monkeypatch):
+    frozen = [checkpoint.load_from(teachers, kind) for kind in ("phone-recognizer", "speaker-encoder")]
+    config = ConverterTraining(batch_size=3, frames=24, pseudo=1.0, remembered=200)
+    task = ConverterTask(Converter(presets.find("converter", "tiny").model), *frozen, stores(data), config)
+    batch = task.batch(np.random.default_rng(0))
+    assert batch["known"].all()
+    monkeypatch.setattr(converter, "warped", lambda mel, f0, factor: (mel, f0))
+    as_recorded = task.batch(np.random.default_rng(0))
+    ratio = batch["reference_f0"].sum(1) / as_recorded["reference_f0"].sum(1)
+    torch.testing.assert_close(batch["f0"], as_recorded["f0"])
+    assert ((ratio - 1).abs() > 0.01).all()
+    for mel, recorded, factor in zip(batch["reference"], as_recorded["reference"], ratio.tolist(), strict=True):
+        torch.testing.assert_close(
+            mel.T, torch.from_numpy(warp_formants(recorded.T.numpy(), factor)), atol=1e-2, rtol=0
+        )
 
 
 def test_outline_and_moves_are_told_of_different_tracts():

@@ -39,8 +39,10 @@ _OUTLINE_STEP, _LACKING_STEP = np.float32(12), np.float32(64)  # whole numbers o
 _NEAR = 0.2  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
 _DOUBT = 1.0  # frames that the mean of all counts as
 _SMOOTH = 5  # frames
-OF_CONVERSIONS, OF_TEXT = 1.3, 1.0
-"""Gains. Averaging took some of what is lacking; text does without, where more likeness costs more words."""
+OF_CONVERSIONS, OF_TEXT = (1.1, 2.0), (1.0, 1.0)
+"""Gains below and above `_TURN`: averaging took some of what is lacking, most of it from the highest bands,
+where more likeness costs no words (docs/training-log.md, round 17)."""
+_TURN = 50, 60  # bands, of 2.5 and 3.7 kHz, between which one gain becomes the other
 _PAUSE, _SPEECH = -8.5, -6.5  # mean log magnitude: up to here nothing is added, and from there on all
 
 Tables: TypeAlias = "list[tuple[bool, Tensor, Tensor]]"
@@ -87,7 +89,7 @@ class Timbre:
 
     @cached_property
     def tables(self) -> Tables:
-        """What `lacking_of` looks up, once a stream."""
+        """What `add_lacking` looks up, once a stream."""
         import torch
 
         outlines = torch.from_numpy(self.outlines / _OUTLINE_STEP)
@@ -95,9 +97,9 @@ class Timbre:
             outlines, torch.from_numpy(self.lacking / _LACKING_STEP), torch.from_numpy(self.voiced.copy())
         )
 
-    def add(self, mel: Tensor, f0: Tensor, gain: float = 1.0) -> Tensor:
-        """Log-mels [B, M, T] a decoder made, and their F0 [B, T] → with `gain` times what they lack."""
-        return mel + gain * lacking_of(mel, f0, [self.tables] * len(mel))
+    def add(self, mel: Tensor, f0: Tensor, gains: tuple[float, float] = (1.0, 1.0)) -> Tensor:
+        """Log-mels [B, M, T] a decoder made, and their F0 [B, T] → with `gains` times what they lack."""
+        return add_lacking(mel, f0, [self.tables] * len(mel), gains)
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -145,11 +147,21 @@ def tables_of(outlines: Tensor, lacking: Tensor, voiced: Tensor) -> Tables:
     return [(kind, outlines[frames], lacking[frames]) for kind, frames in kept if frames.sum() >= _FEWEST]
 
 
-def lacking_of(mel: Tensor, f0: Tensor, known: Sequence[Tables]) -> Tensor:
-    """What log-mels [B, M, T] of F0 [B, T] lack, each by its own tables; nothing where these are empty.
+def add_lacking(mel: Tensor, f0: Tensor, known: Sequence[Tables], gains: tuple[float, float]) -> Tensor:
+    """Log-mels [B, M, T] of F0 [B, T] → with `gains`, of low and of high bands, times what they lack.
 
-    Frames are found without a gradient; what they lack may have one.
+    Each by its own tables, and as it was where these are empty. Frames are found without a gradient; what
+    they lack may have one.
     """
+    import torch
+
+    low, high = gains
+    share = (torch.arange(mel.shape[1], device=mel.device) - _TURN[0]) / (_TURN[1] - _TURN[0])
+    gain = low + (high - low) * share.clamp(0, 1)
+    return mel + gain[:, None] * _lacking_of(mel, f0, known)
+
+
+def _lacking_of(mel: Tensor, f0: Tensor, known: Sequence[Tables]) -> Tensor:
     import torch
 
     from voiceswap.models.postfilter import smooth

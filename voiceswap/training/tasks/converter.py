@@ -18,7 +18,7 @@ from voiceswap.data.perturb import perturb, warp_formants
 from voiceswap.models.converter import Converter, loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
-from voiceswap.models.timbre import OF_CONVERSIONS, Tables, lacking_of, remembered, tables_of
+from voiceswap.models.timbre import OF_CONVERSIONS, Tables, add_lacking, remembered, tables_of
 from voiceswap.nn.decoder import recording_quality
 from voiceswap.nn.discriminators import MelDiscriminator, judge_mels
 from voiceswap.nn.listener import Listener, hide, overhear
@@ -31,6 +31,7 @@ from voiceswap.training.tasks.synthesizer import (
     draw_mel,
     finish_losses,
     unlike,
+    warped,
 )
 
 
@@ -132,14 +133,12 @@ class ConverterTask(Task):
             whole = torch.from_numpy(utterance.mel()).T
             quality.append(recording_quality(whole))
             mel, f0, _ = crop(utterance, self.config.frames, rng)
-            mel, f0, vector = disguised(self, utterance, mel, f0, rng if perturbed else None)
-            other = None
+            mel, f0, vector, factor = disguised(self, utterance, mel, f0, rng if perturbed else None)
             if vector is None:
                 astray = self.config.astray if perturbed else 0.0
                 vector = table.vector(utterance, rng, astray=astray)
-                if perturbed and self.config.remembered:
-                    other = table.another(utterance, rng)
-            references.append(self._reference(other, rng))
+            other = table.another(utterance, rng) if perturbed and self.config.remembered else None
+            references.append(self._reference(other, factor, rng))
             known.append(other is not None)
             vectors.append(vector)
             mels.append(mel)
@@ -164,13 +163,15 @@ class ConverterTask(Task):
         }
 
     def _reference(
-        self, utterance: Utterance | None, rng: np.random.Generator
+        self, utterance: Utterance | None, factor: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Log-mel [R, M] and F0 [R] to be remembered of a speaker; zeros where there is nothing."""
+        """Log-mel [R, M] and F0 [R] to be remembered of a speaker, of a tract shorter by `factor`; zeros
+        where there is nothing."""
         frames = self.config.remembered
         if utterance is None:
             return np.zeros((frames, ACOUSTICS.n_mels), np.float32), np.zeros(frames, np.float32)
-        return crop(utterance, frames, rng)[:2]
+        mel, f0, _ = crop(utterance, frames, rng)
+        return (mel, f0) if factor == 1.0 else warped(mel, f0, factor)
 
     def _remembered(self, model: nn.Module, batch: Batch, rows: Tensor) -> list[Tables]:
         """Of `rows` what `model` lacks of their references in their vectors; of no reference nothing."""
@@ -220,7 +221,7 @@ class ConverterTask(Task):
         made = model(*(x[:count] for x in inputs), other, quality, moving=moving).float()
         if self.config.remembered:
             known = self._remembered(model, batch, whose)
-            made = made + OF_CONVERSIONS * lacking_of(made, batch["f0"][:count], known)
+            made = add_lacking(made, batch["f0"][:count], known, OF_CONVERSIONS)
         alike = unlike(self.encoder.to(made.device), made, other, unwanted=source)
         terms = {"swapped": self.config.consistency * alike}
         if self.config.understood:

@@ -134,7 +134,7 @@ class SynthesizerTask(Task):
             median, spread = table.pitch[utterance.item.speaker]
             shape = np.where(f0 > 0, np.log(np.maximum(f0, 1.0) / median) / spread, 0.0)
             shapes.append(np.clip(shape, -4, 4).astype(np.float32))
-            mel, f0, vector = disguised(self, utterance, utterance.mel(), f0, rng if disguise else None)
+            mel, f0, vector, _ = disguised(self, utterance, utterance.mel(), f0, rng if disguise else None)
             if vector is None:
                 astray = self.config.astray if disguise else 0.0
                 vector = table.vector(utterance, rng, astray=astray)
@@ -238,17 +238,25 @@ class SynthesizerTask(Task):
 
 def disguised(
     task: Any, utterance: Utterance, mel: np.ndarray, f0: np.ndarray, rng: np.random.Generator | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """A mel [T, M] and F0 [T] by chance as of someone with a longer or shorter tract, and that one's vector.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, float]:
+    """A mel [T, M] and F0 [T] by chance as of someone with a longer or shorter tract, that one's vector, and
+    the factor of the tract.
 
-    None instead of the vector where they stay as they are; without `rng` they always do. Stretching the bands
-    moves what lies below 1 kHz, harmonics included, by the factor, so F0 moves with it.
+    None instead of the vector where they stay as they are; without `rng` they always do.
     """
     if rng is None or rng.random() >= task.config.pseudo:
-        return mel, f0, None
+        return mel, f0, None, 1.0
     factor = float(np.exp(rng.uniform(-0.15, 0.15)))
     vector = task.table.warped_vector(utterance, factor, rng)
-    return warp_formants(mel, factor), f0 * np.float32(factor), vector
+    return *warped(mel, f0, factor), vector, factor
+
+
+def warped(mel: np.ndarray, f0: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    """A mel [T, M] and F0 [T] of a tract shorter by `factor`.
+
+    Stretching the bands moves what lies below 1 kHz, harmonics included, so F0 moves with it.
+    """
+    return warp_formants(mel, factor), f0 * np.float32(factor)
 
 
 def finish_losses(
