@@ -102,9 +102,7 @@ def test_text_and_conversions_are_given_what_was_lacking(
 ) -> None:
     own, add, asked = enroll(tiny_studio, kathleen), Timbre.add, []
 
-    def adding(
-        self: Timbre, mel: torch.Tensor, f0: torch.Tensor, gains: tuple[float, float]
-    ) -> torch.Tensor:
+    def adding(self: Timbre, mel: torch.Tensor, f0: torch.Tensor, gains: tuple[float, float]) -> torch.Tensor:
         asked.append(gains)
         return add(self, mel, f0, gains)
 

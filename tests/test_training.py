@@ -31,6 +31,7 @@ from voiceswap.errors import CheckpointError, ConsentError, DataError, OptionErr
 from voiceswap.models.alignment import forced_durations
 from voiceswap.models.converter import Converter, loudness_of
 from voiceswap.models.phone_recognizer import CLASSES, SIZES, PhoneRecognizer, to_class
+from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.models.timbre import OF_CONVERSIONS, add_lacking, remembered, tables_of
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features
 from voiceswap.text.phonemes import parse
@@ -45,14 +46,9 @@ from voiceswap.training.products import use_bfloat16_products
 from voiceswap.training.run import align, run, stores
 from voiceswap.training.speakers import SpeakerTable, store_vectors
 from voiceswap.training.spoken import speak
-from voiceswap.training.tasks import converter
-from voiceswap.training.tasks.converter import (
-    ConverterTask,
-    ConverterTraining,
-    misunderstood,
-    partners,
-    tracts,
-)
+from voiceswap.training.tasks import references
+from voiceswap.training.tasks.converter import ConverterTask, ConverterTraining, partners, tracts
+from voiceswap.training.tasks.judging import misunderstood, unlike
 from voiceswap.training.tasks.phone_recognizer import (
     PhoneRecognizerTask,
     PhoneRecognizerTraining,
@@ -60,13 +56,13 @@ from voiceswap.training.tasks.phone_recognizer import (
     edit_distance,
     frame_labels,
 )
+from voiceswap.training.tasks.references import disguised
 from voiceswap.training.tasks.speaker_encoder import equal_error_rate
 from voiceswap.training.tasks.synthesizer import (
+    SynthesizerTask,
     SynthesizerTraining,
     band_weights,
-    disguised,
     phone_rate,
-    unlike,
 )
 from voiceswap.training.tasks.vocoder import spectral_losses
 
@@ -844,15 +840,49 @@ def test_who_is_disguised_has_a_reference_of_the_same_tract(data, teachers, monk
     task = ConverterTask(Converter(presets.find("converter", "tiny").model), *frozen, stores(data), config)
     batch = task.batch(np.random.default_rng(0))
     assert batch["known"].all()
-    monkeypatch.setattr(converter, "warped", lambda mel, f0, factor: (mel, f0))
+    monkeypatch.setattr(references, "warped", lambda mel, f0, factor: (mel, f0))
     as_recorded = task.batch(np.random.default_rng(0))
-    ratio = batch["reference_f0"].sum(1) / as_recorded["reference_f0"].sum(1)
-    torch.testing.assert_close(batch["f0"], as_recorded["f0"])
-    assert ((ratio - 1).abs() > 0.01).all()
-    for mel, recorded, factor in zip(batch["reference"], as_recorded["reference"], ratio.tolist(), strict=True):
+    factors = batch["f0"].sum(1) / as_recorded["f0"].sum(1)
+    assert ((factors - 1).abs() > 0.01).all()
+    torch.testing.assert_close(batch["reference_f0"].sum(1) / as_recorded["reference_f0"].sum(1), factors)
+    told = zip(batch["reference"], as_recorded["reference"], factors.tolist(), strict=True)
+    for mel, recorded, factor in told:
         torch.testing.assert_close(
             mel.T, torch.from_numpy(warp_formants(recorded.T.numpy(), factor)), atol=1e-2, rtol=0
         )
+
+
+def test_text_in_training_is_given_the_timbre_of_people_but_not_of_teachers(data, teachers):
+    heard = []
+
+    class Listens(torch.nn.Module):
+        def forward(self, mel, mask=None):
+            heard.append(mel.detach())
+            return torch.zeros(len(mel), vector)
+
+    kinds = ("speaker-encoder", "phone-recognizer")
+    encoder, recognizer = (checkpoint.load_from(teachers, kind) for kind in kinds)
+    frozen = recognizer, Converter(presets.find("converter", "tiny").model)
+    config = SynthesizerTraining(batch_size=4, pseudo=0.0, remembered=200, understood=1.0)
+    model = Synthesizer(presets.find("synthesizer", "tiny").model)
+    task = SynthesizerTask(model, encoder, stores(data), config, None, *frozen)
+    batch = task.batch(np.random.default_rng(0))
+    assert not batch["known"].any()  # the only texts with durations are a teacher's
+    for utterance in task.pool.utterances:
+        utterance.store.forced = frozenset(item.id for item in utterance.store.items)
+    batch = task.batch(np.random.default_rng(0))
+    assert batch["known"].all()
+    vector = batch["speaker"].shape[1]
+    task.encoder = Listens()
+    losses = []
+    for known in (True, False):
+        torch.manual_seed(0)  # of the segments, and of the noise through which is listened
+        losses.append(task.losses(task.model, batch | {"known": torch.full((4,), known)}, 0)[0])
+    given, bare = heard
+    assert (given - bare).abs().mean() > 0.1
+    assert losses[0]["mel"] < losses[1]["mel"]
+    assert losses[0]["understood"] > 0
+    assert "understood" not in task.losses(task.model, batch, -1)[0]
 
 
 def test_outline_and_moves_are_told_of_different_tracts():

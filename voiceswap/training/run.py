@@ -216,7 +216,10 @@ def _task(
     if kind == "speaker-encoder":
         return SpeakerEncoderTask(model, folders, settings)
     if kind == "synthesizer":
-        return SynthesizerTask(model, teacher("speaker-encoder"), there, settings, stream)
+        listening = [teacher("phone-recognizer")] if settings.understood or settings.remembered else []
+        if settings.remembered:
+            listening.append(teacher("converter"))
+        return SynthesizerTask(model, teacher("speaker-encoder"), there, settings, stream, *listening)
     recognizer = teacher("phone-recognizer")
     if recognizer.config.content != model.config.content:
         raise OptionError(

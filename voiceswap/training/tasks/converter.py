@@ -11,28 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from voiceswap.acoustics import ACOUSTICS
 from voiceswap.data.batches import Pool, Utterance, crop, held_out, load_utterances, weighs
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import perturb, warp_formants
 from voiceswap.models.converter import Converter, loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
-from voiceswap.models.timbre import OF_CONVERSIONS, Tables, add_lacking, remembered, tables_of
+from voiceswap.models.timbre import OF_CONVERSIONS, add_lacking
 from voiceswap.nn.decoder import recording_quality
 from voiceswap.nn.discriminators import MelDiscriminator, judge_mels
 from voiceswap.nn.listener import Listener, hide, overhear
 from voiceswap.training.loop import Batch, Report, Task
 from voiceswap.training.speakers import SpeakerTable
 from voiceswap.training.stream import Stream
-from voiceswap.training.tasks.synthesizer import (
-    band_weights,
-    disguised,
-    draw_mel,
-    finish_losses,
-    unlike,
-    warped,
-)
+from voiceswap.training.tasks.judging import finish_losses, misunderstood, unlike
+from voiceswap.training.tasks.references import References, disguised, tables_for
+from voiceswap.training.tasks.synthesizer import band_weights, draw_mel
 
 
 @dataclass(frozen=True)
@@ -123,12 +117,11 @@ class ConverterTask(Task):
     ) -> Batch:
         """heard, outlined, moving, mel [B, M, T]; f0 [B, T]; speaker [B, S]; quality [B]; bands [B, M, 1].
 
-        And of the speakers' other recordings reference [B, M, R], reference_f0 [B, R], and whether these are
-        known [B]. `table` knows the speakers of `rows`.
+        And what `References` give of the speakers' other recordings. `table` knows the speakers of `rows`.
         """
         mels, pitches, quality, vectors = [], [], [], []
         heard, outlined, moving = [], [], []
-        references, known = [], []
+        references = References(self.config.remembered)
         for utterance, rng in rows:
             whole = torch.from_numpy(utterance.mel()).T
             quality.append(recording_quality(whole))
@@ -138,8 +131,7 @@ class ConverterTask(Task):
                 astray = self.config.astray if perturbed else 0.0
                 vector = table.vector(utterance, rng, astray=astray)
             other = table.another(utterance, rng) if perturbed and self.config.remembered else None
-            references.append(self._reference(other, factor, rng))
-            known.append(other is not None)
+            references.append(other, factor, rng)
             vectors.append(vector)
             mels.append(mel)
             pitches.append(f0)
@@ -157,31 +149,8 @@ class ConverterTask(Task):
             "quality": torch.stack(quality),
             "frames": torch.full((len(mels),), self.config.frames),
             "bands": band_weights([u.item.band for u, _ in rows]),
-            "reference": torch.from_numpy(np.stack([mel for mel, _ in references])).transpose(1, 2),
-            "reference_f0": torch.from_numpy(np.stack([f0 for _, f0 in references])),
-            "known": torch.tensor(known),
+            **references.batch(),
         }
-
-    def _reference(
-        self, utterance: Utterance | None, factor: float, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Log-mel [R, M] and F0 [R] to be remembered of a speaker, of a tract shorter by `factor`; zeros
-        where there is nothing."""
-        frames = self.config.remembered
-        if utterance is None:
-            return np.zeros((frames, ACOUSTICS.n_mels), np.float32), np.zeros(frames, np.float32)
-        mel, f0, _ = crop(utterance, frames, rng)
-        return (mel, f0) if factor == 1.0 else warped(mel, f0, factor)
-
-    def _remembered(self, model: nn.Module, batch: Batch, rows: Tensor) -> list[Tables]:
-        """Of `rows` what `model` lacks of their references in their vectors; of no reference nothing."""
-        names = ("reference", "reference_f0", "speaker", "quality")
-        mel, f0, speaker, quality = (batch[name][rows] for name in names)
-        with torch.no_grad():
-            content, logits = self.recognizer(mel)
-        made = model(content, logits, f0, mel, loudness_of(mel), speaker, quality).float()
-        known = zip(batch["known"][rows].tolist(), made, mel, f0, strict=True)
-        return [tables_of(*remembered(*kept)) if there else [] for there, *kept in known]
 
     def losses(self, model: nn.Module, batch: Batch, step: int) -> tuple[dict[str, Tensor], Any]:
         """Named terms; the discriminator's only once it is on."""
@@ -220,7 +189,7 @@ class ConverterTask(Task):
         said, source, quality, moving = (batch[n][:count] for n in ("mel", "speaker", "quality", "moving"))
         made = model(*(x[:count] for x in inputs), other, quality, moving=moving).float()
         if self.config.remembered:
-            known = self._remembered(model, batch, whose)
+            known = tables_for(model, self.recognizer, batch, whose)
             made = add_lacking(made, batch["f0"][:count], known, OF_CONVERSIONS)
         alike = unlike(self.encoder.to(made.device), made, other, unwanted=source)
         terms = {"swapped": self.config.consistency * alike}
@@ -286,17 +255,3 @@ def tracts(heard: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.
     """
     outlined, moving = (warp_formants(heard, float(np.exp(rng.uniform(-most, most)))) for most in (0.2, 0.3))
     return outlined, moving
-
-
-def misunderstood(recognizer: PhoneRecognizer, made: Tensor, said: Tensor) -> Tensor:
-    """Divergence, in nats a frame, of the phones heard in mels [B, M, T] from those heard in their sources.
-
-    Of phones, which are nobody's: the recognizer's layers also hold who speaks, and would ask for the source.
-    Noise over what was made keeps it from pleasing the recognizer by what no ear would hear.
-    """
-    with torch.no_grad():
-        spoken = recognizer(said)[1].log_softmax(-1)
-    floor = made.detach().mean((1, 2), keepdim=True) - 3 * torch.rand(len(made), 1, 1, device=made.device)
-    noisy = torch.logaddexp(made, floor + 0.3 * torch.randn_like(made))
-    heard = recognizer(noisy)[1].log_softmax(-1)
-    return (spoken.exp() * (spoken - heard)).sum(-1).mean()

@@ -15,19 +15,22 @@ from torch.nn import functional as F
 from voiceswap.acoustics import ACOUSTICS, mel_filters
 from voiceswap.data.batches import BAND_HZ, Pool, Utterance, held_out, load_utterances, pad, weighs
 from voiceswap.data.features import FeatureStore
-from voiceswap.data.perturb import warp_formants
+from voiceswap.models.converter import Converter
+from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
+from voiceswap.models.timbre import OF_TEXT, add_lacking
 from voiceswap.nn.blocks import lengths_to_mask
 from voiceswap.nn.decoder import recording_quality
-from voiceswap.nn.discriminators import MelDiscriminator, judge_mels, match_features, please
+from voiceswap.nn.discriminators import MelDiscriminator, judge_mels
 from voiceswap.text.phonemes import FIRST_PHONE
 from voiceswap.training.loop import Batch, Report, Task
 from voiceswap.training.speakers import SpeakerTable
 from voiceswap.training.stream import Stream
+from voiceswap.training.tasks.judging import finish_losses, misunderstood
+from voiceswap.training.tasks.references import References, disguised, tables_for
 
-_ALIKE = 0.9  # cosine to the wanted speaker that is enough; two recordings of one person reach 0.8
-_LEFT = 3.0  # what is left of another speaker is small, and others hear it
+_SILENT = float(np.log(ACOUSTICS.floor))
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ class SynthesizerTraining:
     """Weight of the distance to recordings in the discriminator's activations."""
     consistency: float = 0.3
     """Weight of the cosine distance between the speaker vector heard in the output and the one given."""
+    understood: float = 0.0
+    """Weight of being understood by the recognizer as the recording is."""
+    remembered: int = 0
+    """Frames of another recording of who is wanted, whose timbre is added, if not 0."""
 
 
 def band_weights(bands: Sequence[str]) -> Tensor:
@@ -78,8 +85,13 @@ class SynthesizerTask(Task):
         folders: Sequence[Path | FeatureStore],
         config: SynthesizerTraining,
         stream: Stream | None = None,
+        recognizer: PhoneRecognizer | None = None,
+        converter: Converter | None = None,
     ) -> None:
+        """The recognizer is needed to be `understood`, and with the converter for what is `remembered`."""
         self.model = model
+        self.recognizer = recognizer and recognizer.requires_grad_(False)
+        self.converter = converter and converter.requires_grad_(False)
         self.languages = model.config.languages
         self.encoder = encoder.requires_grad_(False)
         self.config = config
@@ -125,8 +137,10 @@ class SynthesizerTask(Task):
     ) -> Batch:
         """ids, stress, durations [B, P]; mel [B, M, T]; f0, shape [B, T]; frames, rate, language … [B].
 
+        And what `References` give of the speakers' other recordings, but of teachers, whom nobody enrolls.
         `table` knows the speakers of `rows`.
         """
+        references = References(self.config.remembered)
         mels, pitches, shapes, vectors = [], [], [], []
         utterances = [utterance for utterance, _ in rows]
         for utterance, rng in rows:
@@ -134,10 +148,13 @@ class SynthesizerTask(Task):
             median, spread = table.pitch[utterance.item.speaker]
             shape = np.where(f0 > 0, np.log(np.maximum(f0, 1.0) / median) / spread, 0.0)
             shapes.append(np.clip(shape, -4, 4).astype(np.float32))
-            mel, f0, vector, _ = disguised(self, utterance, utterance.mel(), f0, rng if disguise else None)
+            chance = rng if disguise else None
+            mel, f0, vector, factor = disguised(self, utterance, utterance.mel(), f0, chance)
             if vector is None:
                 astray = self.config.astray if disguise else 0.0
                 vector = table.vector(utterance, rng, astray=astray)
+            enrolled = disguise and self.config.remembered and utterance.item.id in utterance.store.forced
+            references.append(table.another(utterance, rng) if enrolled else None, factor, rng)
             vectors.append(vector)
             mels.append(mel)
             pitches.append(f0)
@@ -155,6 +172,7 @@ class SynthesizerTask(Task):
             "quality": torch.stack([recording_quality(torch.from_numpy(mel).T) for mel in mels]),
             "speaker": torch.from_numpy(np.stack(vectors)),
             "bands": band_weights([u.item.band for u in utterances]),
+            **references.batch(),
         }
 
     def losses(self, model: nn.Module, batch: Batch, step: int) -> tuple[dict[str, Tensor], Any]:
@@ -171,6 +189,12 @@ class SynthesizerTask(Task):
         mask = lengths_to_mask(batch["frames"], batch["mel"].shape[2])
         shape, voicing = bare.melody(spread * mask, condition, mask)
         mel = bare.decode(spread * mask, batch["f0"], condition, mask).float()
+        if self.recognizer is not None:
+            self.recognizer.to(mel.device)
+        if self.converter is not None and self.recognizer is not None and step >= 0:
+            rows = torch.arange(len(mel), device=mel.device)
+            known = tables_for(self.converter.to(mel.device), self.recognizer, batch, rows)
+            mel = add_lacking(mel, batch["f0"], known, OF_TEXT)
 
         flat = mask.squeeze(-1)
         voiced = (batch["f0"] > 0).float() * flat
@@ -187,6 +211,11 @@ class SynthesizerTask(Task):
             * (F.binary_cross_entropy_with_logits(voicing.float(), voiced, reduction="none") * flat).sum()
             / flat.sum(),
         }
+        if self.recognizer is not None and self.config.understood and step >= 0:
+            half = (len(mel) + 1) // 2  # every row would take as long as all else
+            beyond = mask[:half, :, 0] == 0
+            made, said = (x[:half].masked_fill(beyond[:, None], _SILENT) for x in (mel, batch["mel"]))
+            losses["understood"] = self.config.understood * misunderstood(self.recognizer, made, said)
         return finish_losses(self, self.critic, losses, mel, batch, mask, step)
 
     def _segments(self, batch: Batch, spread: Tensor) -> tuple[Batch, Tensor]:
@@ -234,91 +263,6 @@ class SynthesizerTask(Task):
             judged=float(np.mean(totals["mel"])),
             pictures={"recording": draw_mel(picture["mel"][0]), "synthesis": draw_mel(made.mel)},
         )
-
-
-def disguised(
-    task: Any, utterance: Utterance, mel: np.ndarray, f0: np.ndarray, rng: np.random.Generator | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, float]:
-    """A mel [T, M] and F0 [T] by chance as of someone with a longer or shorter tract, that one's vector, and
-    the factor of the tract.
-
-    None instead of the vector where they stay as they are; without `rng` they always do.
-    """
-    if rng is None or rng.random() >= task.config.pseudo:
-        return mel, f0, None, 1.0
-    factor = float(np.exp(rng.uniform(-0.15, 0.15)))
-    vector = task.table.warped_vector(utterance, factor, rng)
-    return *warped(mel, f0, factor), vector, factor
-
-
-def warped(mel: np.ndarray, f0: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
-    """A mel [T, M] and F0 [T] of a tract shorter by `factor`.
-
-    Stretching the bands moves what lies below 1 kHz, harmonics included, so F0 moves with it.
-    """
-    return warp_formants(mel, factor), f0 * np.float32(factor)
-
-
-def finish_losses(
-    task: Any,
-    judge: nn.Module | None,
-    losses: dict[str, Tensor],
-    mel: Tensor,
-    batch: Batch,
-    mask: Tensor,
-    step: int,
-    crossed: tuple[Tensor, Tensor] | None = None,
-) -> tuple[dict[str, Tensor], Any]:
-    """Add the terms that Synthesizer and Converter share: speaker consistency and `judge`, the discriminator.
-
-    `crossed` are mels [b, M, T] without a recording of their own, and their speakers [b, S], for the
-    discriminator to judge too.
-    """
-    weight = batch["bands"] * mask.transpose(1, 2)
-    if task.config.consistency and step >= 0:
-        missing = unlike(task.encoder.to(mel.device), mel, batch["speaker"], mask[:, ::2])
-        losses["consistency"] = task.config.consistency * missing
-    start = task.config.adversarial_from
-    if judge is None or start is None or step < start:
-        return losses, None
-    half = (len(mel) + 1) // 2  # judging every row would double the time of a step
-    real, fake, speaker = (x[:half] for x in (batch["mel"] * weight, mel * weight, batch["speaker"]))
-    fakes, wanted = fake, speaker
-    if crossed is not None:
-        fakes, wanted = torch.cat([fake, crossed[0]]), torch.cat([speaker, crossed[1]])
-    judge.requires_grad_(False)
-    judged = judge(fakes, wanted)
-    with torch.no_grad():
-        truth = judge(real, speaker)
-    judge.requires_grad_(True)
-    losses["adversarial"] = task.config.adversarial * please(judged)
-    own = judged[0], [inner[:half] for inner in judged[1]]
-    losses["features"] = task.config.features * match_features(truth, own)
-    return losses, (real, speaker, fakes.detach(), wanted)
-
-
-def unlike(
-    encoder: SpeakerEncoder,
-    mel: Tensor,
-    wanted: Tensor,
-    mask: Tensor | None = None,
-    unwanted: Tensor | None = None,
-) -> Tensor:
-    """Mean shortfall from `_ALIKE` of the cosine of who is heard in log-mels [B, M, T] to `wanted` [B, S].
-
-    With `unwanted` [B, S] also `_LEFT` times the excess of the cosine to it over that of the wanted speaker.
-
-    The encoder listens through noise and another tilt every time. Without them the decoder learns to please
-    it by traces that nobody else hears: 0.94, while an independent encoder heard a third of the likeness.
-    """
-    rows, bands = mel.shape[:2]
-    ramp = torch.linspace(-1, 1, bands, device=mel.device)
-    tilt = 0.3 * torch.randn(rows, 1, device=mel.device) * ramp
-    heard = encoder(mel + tilt.unsqueeze(-1) + 0.3 * torch.randn_like(mel), mask)
-    missing = (_ALIKE - (heard * wanted).sum(-1)).clamp(min=0)
-    if unwanted is not None:
-        missing = missing + _LEFT * ((heard - wanted) * unwanted).sum(-1).clamp(min=0)
-    return missing.mean()
 
 
 def draw_mel(mel: Tensor) -> np.ndarray:
