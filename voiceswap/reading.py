@@ -21,7 +21,7 @@ from voiceswap.voice import Voice
 if TYPE_CHECKING:
     from voiceswap.text import Sentence
 
-_QUALITY_BUILTIN = 1.1  # of built-in voices: nobody's recordings have to be met, and a studio's are cleaner
+_QUALITY_BUILTIN = 1.4  # of built-in voices: nobody's recordings have to be met, and a studio's are cleaner
 _QUALITY_OF_PEOPLE = 0.2  # the same of enrolled people who speak text: likelier, and to the judges as clean
 
 

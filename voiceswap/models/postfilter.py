@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from voiceswap.acoustics import ACOUSTICS, mel_filters
 
-BANDS, _CONTRAST = 15, 0.16  # deviations within so many bands grow by this share, of built-in voices
-FRAMES, _MOTION = 9, 0.1
+BANDS, _CONTRAST = 15, 0.05  # deviations within so many bands grow by this share, of built-in voices
+FRAMES, _MOTION = 9, 0.2
 OF_PEOPLE = 0.4
 """Share of that which voices of people get: with all of it they sound cleaner, and less like themselves."""
 _BELOW = 0.7  # of the pitch: nothing of a voice sounds there

@@ -39,7 +39,7 @@ _OUTLINE_STEP, _LACKING_STEP = np.float32(12), np.float32(64)  # whole numbers o
 _NEAR = 0.2  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
 _DOUBT = 1.0  # frames that the mean of all counts as
 _SMOOTH = 5  # frames
-OF_CONVERSIONS, OF_TEXT = (1.1, 2.0), (1.0, 1.0)
+OF_CONVERSIONS, OF_TEXT = (1.1, 2.0), (1.0, 2.0)
 """Gains below and above `_TURN`: averaging took some of what is lacking, most of it from the highest bands,
 where more likeness costs no words (docs/training-log.md, round 17)."""
 _TURN = 50, 60  # bands, of 2.5 and 3.7 kHz, between which one gain becomes the other

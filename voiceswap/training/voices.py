@@ -23,11 +23,11 @@ from voiceswap.training.run import stores
 from voiceswap.training.speakers import SpeakerTable, unit
 
 RECIPES: dict[str, dict[str, float]] = {
-    "soprano-1": {"kokoro-t018": 0.43, "kokoro-t008": 0.31, "kokoro-t009": 0.26},
-    "soprano-2": {"heart-t000": 0.4, "kokoro-t022": 0.3, "kokoro-t000": 0.3},
+    "soprano-1": {"heart-t000": 0.42, "kokoro-t000": 0.33, "kokoro-t022": 0.25},
+    "soprano-2": {"kokoro-t008": 0.4, "kokoro-t013": 0.3, "kokoro-t018": 0.3},
     "alto-1": {"heart-t000": 0.5, "kokoro-t001": 0.25, "kokoro-t008": 0.25},
     "alto-2": {"kokoro-t013": 0.34, "kokoro-t014": 0.33, "heart-t000": 0.33},
-    "tenor-1": {"kokoro-t023": 0.34, "kokoro-t007": 0.33, "kokoro-t014": 0.33},
+    "tenor-1": {"kokoro-t013": 0.4, "kokoro-t007": 0.3, "kokoro-t020": 0.3},
     "tenor-2": {"kokoro-t019": 0.4, "kokoro-t015": 0.3, "kokoro-t020": 0.3},
     "baritone-1": {"kokoro-t005": 0.4, "kokoro-t021": 0.3, "kokoro-t015": 0.3},
     "bass-1": {"kokoro-t006": 0.4, "kokoro-t004": 0.3, "kokoro-t012": 0.3},
