@@ -538,7 +538,7 @@ def test_models_are_known_by_kind():
     assert kinds == set(checkpoint.MODELS) == set(MILLIONS)
 
 
-def test_sharpening_restores_contrast():
+def test_sharpening_restores_contrast_and_hushes_what_lies_below_the_pitch():
     band, frame = torch.arange(80), torch.arange(40)
     waves = torch.sin(2 * torch.pi * band / 10)[:, None] + torch.sin(2 * torch.pi * frame / 6)
     mel, f0 = waves[None] - 5, torch.zeros(1, 40)
@@ -552,6 +552,9 @@ def test_sharpening_restores_contrast():
     assert close(both[0][inner], both[1][inner])
     flat = torch.full((1, 80, 40), -5.0)  # nothing to sharpen
     assert close(sharpen(flat, f0, share=1, unvoiced=True), flat)
+    hushed = flat - sharpen(flat, voiced, share=1, unvoiced=False)
+    assert hushed[0, 0, 20] > 0.7  # 37 Hz
+    assert hushed[0, 20:].abs().max() < 1e-4
 
 
 def test_a_conversion_keeps_most_of_the_source_s_dynamics():

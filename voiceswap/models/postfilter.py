@@ -11,14 +11,20 @@ Shapes: B batch, M mel bands, T frames.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from voiceswap.acoustics import ACOUSTICS, mel_filters
 
 BANDS, _CONTRAST = 15, 0.05  # deviations within so many bands grow by this share, of built-in voices
 FRAMES, _MOTION = 9, 0.2
 OF_PEOPLE = 0.4
 """Share of that which voices of people get: with all of it they sound cleaner, and less like themselves."""
+_BELOW = 0.7  # of the pitch: nothing of a voice sounds there
+_HUSHED = 1.0  # log magnitude, 9 dB: what is left of the recordings' rumble below the pitch
 _ENERGY_FRAMES = 5
 _ENERGY_KEPT = 0.6  # all of it is no truer to the source's voicing and sounds less natural (Distill-MOS)
 _ENERGY_MOST = 2.0
@@ -32,6 +38,10 @@ def sharpen(mel: Tensor, f0: Tensor, *, share: float, unvoiced: bool) -> Tensor:
     sound voiced.
     """
     where = torch.ones_like(f0) if unvoiced else (f0 > 0).to(mel.dtype)
+    centres = _centres().to(mel.device)
+    # Down there bands lie as far apart as the first does from 0.
+    reach = (_BELOW * f0[:, None] - centres[:, None]) / centres[0]
+    mel = mel - _HUSHED * reach.clamp(0, 1)
     where = share * where[:, None]
     mel = mel + _CONTRAST * where * (mel - smooth(mel.transpose(1, 2), BANDS).transpose(1, 2))
     return mel + _MOTION * where * (mel - smooth(mel, FRAMES))
@@ -55,3 +65,12 @@ def _energy(mel: Tensor) -> Tensor:
 def smooth(x: Tensor, width: int) -> Tensor:
     """Means over `width` (odd) neighbours along the last dimension of [B, C, N]."""
     return F.avg_pool1d(F.pad(x, (width // 2, width // 2), mode="replicate"), width, 1)
+
+
+@lru_cache(maxsize=1)
+def _centres() -> Tensor:
+    """Of the mel bands [M], in Hz; the lowest ones are equally far apart."""
+    bank = mel_filters()
+    hertz = torch.arange(bank.shape[1]) * (ACOUSTICS.sample_rate / ACOUSTICS.n_fft)
+    with torch.inference_mode(False):
+        return (bank * hertz).sum(1) / bank.sum(1)
