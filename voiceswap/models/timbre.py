@@ -42,6 +42,7 @@ _SMOOTH = 5  # frames
 OF_CONVERSIONS, OF_TEXT = (1.1, 2.0), (1.0, 2.0)
 """Gains below and above `_TURN`: averaging took some of what is lacking, most of it from the highest bands,
 where more likeness costs no words (docs/training-log.md, round 17)."""
+ONCE = (1.0, 1.0)
 _TURN = 50, 60  # bands, of 2.5 and 3.7 kHz, between which one gain becomes the other
 _PAUSE, _SPEECH = -8.5, -6.5  # mean log magnitude: up to here nothing is added, and from there on all
 
@@ -97,7 +98,7 @@ class Timbre:
             outlines, torch.from_numpy(self.lacking / _LACKING_STEP), torch.from_numpy(self.voiced.copy())
         )
 
-    def add(self, mel: Tensor, f0: Tensor, gains: tuple[float, float] = (1.0, 1.0)) -> Tensor:
+    def add(self, mel: Tensor, f0: Tensor, gains: tuple[float, float] = ONCE) -> Tensor:
         """Log-mels [B, M, T] a decoder made, and their F0 [B, T] → with `gains` times what they lack."""
         return add_lacking(mel, f0, [self.tables] * len(mel), gains)
 

@@ -19,7 +19,7 @@ from voiceswap.models.converter import Converter
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
-from voiceswap.models.timbre import OF_TEXT, add_lacking
+from voiceswap.models.timbre import ONCE, add_lacking
 from voiceswap.nn.blocks import lengths_to_mask
 from voiceswap.nn.decoder import recording_quality
 from voiceswap.nn.discriminators import MelDiscriminator, judge_mels
@@ -194,7 +194,7 @@ class SynthesizerTask(Task):
         if self.converter is not None and self.recognizer is not None and step >= 0:
             rows = torch.arange(len(mel), device=mel.device)
             known = tables_for(self.converter.to(mel.device), self.recognizer, batch, rows)
-            mel = add_lacking(mel, batch["f0"], known, OF_TEXT)
+            mel = add_lacking(mel, batch["f0"], known, ONCE)  # more would be unlearnt by the distance in mel
 
         flat = mask.squeeze(-1)
         voiced = (batch["f0"] > 0).float() * flat
