@@ -59,6 +59,11 @@ class Models:
         """Content, F0 and a voice to mel."""
         return self._load("converter")
 
+    @cached_property
+    def _remembering(self) -> str:
+        """Hash of the converter's weights. Reading it takes longer than a word takes to speak."""
+        return self._header("converter")["sha256"]
+
     def timbre(self, voice: Voice, *, converted: bool = False) -> Timbre | None:
         """What is remembered of the person's reference, with a warning if another converter remembered it.
 
@@ -67,7 +72,7 @@ class Models:
         if converted and voice.adapter is not None:
             return voice.adapter.timbre
         timbre = voice.timbre
-        if timbre is None or timbre.converter == self._header("converter")["sha256"]:
+        if timbre is None or timbre.converter == self._remembering:
             return timbre
         warnings.warn(
             f"the voice {voice.name!r} was enrolled with other weights, and with these it is less like the "
