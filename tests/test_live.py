@@ -137,7 +137,7 @@ def test_silence_gives_silence_and_speech_after_it_is_heard(studio: Studio, kath
 
 
 def test_how_loud_the_microphone_is_makes_little_difference(studio: Studio, kathleen: list[Path]) -> None:
-    samples, voice = audio.read(kathleen[0])[:48000], studio.voices["alto-1"]
+    samples, voice = audio.read(kathleen[0]), studio.voices["alto-1"]
     loud, faint = (converted(studio, samples * gain, voice)[24000:] for gain in (1.0, 0.1))
     assert np.sqrt(np.mean(faint**2)) == pytest.approx(np.sqrt(np.mean(loud**2)), rel=0.4)
 
