@@ -797,25 +797,29 @@ def test_a_conversion_in_training_may_not_sound_like_its_source(data, teachers):
     assert swapped.item() == pytest.approx(0.3 * (0.4 + 3 * 0.5))
 
 
+class Listens(torch.nn.Module):
+    """An encoder that hears nobody, and keeps what it was given."""
+
+    def __init__(self, vector):
+        super().__init__()
+        self.vector, self.heard = vector, []
+
+    def forward(self, mel, mask=None):
+        self.heard.append(mel.detach())
+        return torch.zeros(len(mel), self.vector)
+
+
 def test_conversions_in_training_are_given_the_timbre_of_who_is_wanted(data, teachers):
-    heard = []
-
-    class Listens(torch.nn.Module):
-        def forward(self, mel, mask=None):
-            heard.append(mel.detach())
-            return torch.zeros(len(mel), vector)
-
     frozen = [checkpoint.load_from(teachers, kind) for kind in ("phone-recognizer", "speaker-encoder")]
     config = ConverterTraining(batch_size=4, frames=24, swapped=0.5, pseudo=0.0, hidden=0.0, remembered=200)
     task = ConverterTask(Converter(presets.find("converter", "tiny").model), *frozen, stores(data), config)
     batch = task.batch(np.random.default_rng(0))
-    vector = batch["speaker"].shape[1]
-    task.encoder = Listens()
+    task.encoder = Listens(batch["speaker"].shape[1])
     assert batch["known"].all()
     for known in (True, False):
         torch.manual_seed(0)  # of the noise through which the encoder listens
         task.losses(task.model, batch | {"known": torch.full((4,), known)}, 0)
-    given, own, bare, own_again = heard
+    given, own, bare, own_again = task.encoder.heard
     assert torch.equal(own, own_again)  # what is said in the speaker's own voice is judged as it is
     rows = partners(batch["speaker"], 2)
     mel, f0 = batch["reference"][rows], batch["reference_f0"][rows]
@@ -853,13 +857,6 @@ def test_who_is_disguised_has_a_reference_of_the_same_tract(data, teachers, monk
 
 
 def test_text_in_training_is_given_the_timbre_of_people_but_not_of_teachers(data, teachers):
-    heard = []
-
-    class Listens(torch.nn.Module):
-        def forward(self, mel, mask=None):
-            heard.append(mel.detach())
-            return torch.zeros(len(mel), vector)
-
     kinds = ("speaker-encoder", "phone-recognizer")
     encoder, recognizer = (checkpoint.load_from(teachers, kind) for kind in kinds)
     frozen = recognizer, Converter(presets.find("converter", "tiny").model)
@@ -872,13 +869,12 @@ def test_text_in_training_is_given_the_timbre_of_people_but_not_of_teachers(data
         utterance.store.forced = frozenset(item.id for item in utterance.store.items)
     batch = task.batch(np.random.default_rng(0))
     assert batch["known"].all()
-    vector = batch["speaker"].shape[1]
-    task.encoder = Listens()
+    task.encoder = Listens(batch["speaker"].shape[1])
     losses = []
     for known in (True, False):
         torch.manual_seed(0)  # of the segments, and of the noise through which is listened
         losses.append(task.losses(task.model, batch | {"known": torch.full((4,), known)}, 0)[0])
-    given, bare = heard
+    given, bare = task.encoder.heard
     assert (given - bare).abs().mean() > 0.1
     assert losses[0]["mel"] < losses[1]["mel"]
     assert losses[0]["understood"] > 0

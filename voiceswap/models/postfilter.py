@@ -24,7 +24,7 @@ FRAMES, _MOTION = 9, 0.2
 OF_PEOPLE = 0.4
 """Share of that which voices of people get: with all of it they sound cleaner, and less like themselves."""
 _BELOW = 0.7  # of the pitch: nothing of a voice sounds there
-_HUSHED = 1.0  # log magnitude, 9 dB: what is left of the recordings' rumble below the pitch
+_HUSHED = 1.0  # log magnitude, 9 dB: how much of the recordings' rumble below the pitch is taken
 _ENERGY_FRAMES = 5
 _ENERGY_KEPT = 0.6  # all of it is no truer to the source's voicing and sounds less natural (Distill-MOS)
 _ENERGY_MOST = 2.0

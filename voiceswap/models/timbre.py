@@ -41,7 +41,7 @@ _DOUBT = 1.0  # frames that the mean of all counts as
 _SMOOTH = 5  # frames
 OF_CONVERSIONS, OF_TEXT = (1.1, 2.0), (1.0, 2.0)
 """Gains below and above `_TURN`: averaging took some of what is lacking, most of it from the highest bands,
-where more likeness costs no words (docs/training-log.md, round 17)."""
+where more likeness costs the fewest words (docs/training-log.md, round 17)."""
 ONCE = (1.0, 1.0)
 _TURN = 50, 60  # bands, of 2.5 and 3.7 kHz, between which one gain becomes the other
 _PAUSE, _SPEECH = -8.5, -6.5  # mean log magnitude: up to here nothing is added, and from there on all
