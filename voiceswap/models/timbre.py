@@ -35,10 +35,9 @@ _EMPTY = -9.0  # log magnitude: bands in which even loud frames have less lie ab
 _OUTLINE, _AROUND = 20, 2  # cosine coefficients that tell sounds apart, and frames to either side that help
 _WIDE = _OUTLINE * (1 + 2 * _AROUND)
 _OUTLINE_STEP, _LACKING_STEP = np.float32(12), np.float32(64)  # whole numbers of 8 bits reach ±10 and ±2
-# Chosen on conversions and text of the people who are reported on (docs/training-log.md, round 12).
+# Chosen on conversions of the people who are reported on, as is that nothing is smoothed: what is lacking
+# changes from frame to frame, and so do people (docs/training-log.md, rounds 12 and 18).
 _NEAR = 0.2  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
-_DOUBT = 1.0  # frames that the mean of all counts as
-_SMOOTH = 5  # frames
 OF_CONVERSIONS, OF_TEXT = (1.1, 2.0), (1.0, 2.0)
 """Gains below and above `_TURN`: averaging took some of what is lacking, most of it from the highest bands,
 where more likeness costs the fewest words (docs/training-log.md, round 17)."""
@@ -132,14 +131,11 @@ def remembered(made: Tensor, heard: Tensor, f0: Tensor) -> tuple[Tensor, Tensor,
     """Of log-mels [M, T] as they were made and `heard`, and F0 [T]: what `tables_of` takes."""
     import torch
 
-    from voiceswap.models.postfilter import smooth
-
     voiced = f0 > 0
     spoken = torch.nonzero(voiced | (heard.mean(0) > _SILENT))[:, 0]
     spoken = spoken[:: max(1, -(-len(spoken) // MOST))]
     carried = heard.quantile(0.99, 1) > _EMPTY  # a dull recording makes no voice dull
-    lacking = smooth((heard - made).T[None], 3)[0] * carried
-    return _outlines(made)[spoken], lacking[spoken], voiced[spoken]
+    return _outlines(made)[spoken], ((heard - made).T * carried)[spoken], voiced[spoken]
 
 
 def tables_of(outlines: Tensor, lacking: Tensor, voiced: Tensor) -> Tables:
@@ -165,23 +161,19 @@ def add_lacking(mel: Tensor, f0: Tensor, known: Sequence[Tables], gains: tuple[f
 def _lacking_of(mel: Tensor, f0: Tensor, known: Sequence[Tables]) -> Tensor:
     import torch
 
-    from voiceswap.models.postfilter import smooth
-
     found = []
     for made, hertz, tables in zip(mel.detach(), f0, known, strict=True):
         missing = torch.zeros_like(made).T
         outlines = _outlines(made)
         for voiced, *kept in tables:
             kinds, lacking = (table.to(mel.device) for table in kept)
-            mean = lacking.mean(0)
             asked = torch.nonzero((hertz > 0) == voiced)[:, 0]
             apart = torch.cdist(outlines[asked], kinds) ** 2 / len(made)
             weight = torch.softmax(-apart / (2 * _NEAR**2), 1)  # of what is like nothing, the nearest
-            weight = weight / (1 + _DOUBT * weight.amax(1, keepdim=True))
-            missing = missing.index_put((asked,), mean + weight @ (lacking - mean))
+            missing = missing.index_put((asked,), weight @ lacking)
         found.append(missing.T)
     spoken = ((mel.detach().mean(1, keepdim=True) - _PAUSE) / (_SPEECH - _PAUSE)).clamp(0, 1)
-    return spoken * smooth(torch.stack(found), _SMOOTH)
+    return spoken * torch.stack(found)
 
 
 def _outlines(mel: Tensor) -> Tensor:
