@@ -32,7 +32,6 @@ from voiceswap.errors import (
     VoiceFileError,
 )
 from voiceswap.models.adapter import Adapter
-from voiceswap.models.postfilter import OF_PEOPLE
 from voiceswap.provenance import Consent
 from voiceswap.speech import Speech
 from voiceswap.swapping import away
@@ -739,7 +738,7 @@ def test_a_quiet_room_is_asked_for_and_of_people_less(
     monkeypatch.setattr(tiny_studio._models.synthesizer, "synthesize", listening)
     for voice in (tiny_studio.voices["alto-1"], enroll(tiny_studio, kathleen)):
         tiny_studio.speak("Good morning.", voice)
-    assert asked == [(1.4, 1.0), (0.2, OF_PEOPLE)]
+    assert asked == [(1.4, 1.0), (0.2, 0.0)]
 
 
 def test_no_moved_pitch_falls_below_what_a_voice_has(alto: Voice) -> None:

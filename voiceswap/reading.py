@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS
 from voiceswap.bundle import Models
-from voiceswap.models.postfilter import OF_PEOPLE
 from voiceswap.prosody import Prosody, prosody_of
 from voiceswap.rendering import render
 from voiceswap.voice import Voice
@@ -80,7 +79,7 @@ def read_aloud(
             emphasis=_emphasis(sentence, device),
             language=language,
             timbre=timbre,
-            contrast=1.0 if voice.builtin else OF_PEOPLE,
+            contrast=1.0 if voice.builtin else 0.0,  # a timbre brings the person's own
             durations=None if prosody is None else prosody.durations.to(device),
             f0=None if prosody is None else prosody.f0.to(device),
             **({} if np.isnan(voice.rate) else {"rate": voice.rate}),

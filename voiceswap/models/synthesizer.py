@@ -213,7 +213,9 @@ class Synthesizer(nn.Module):
         mel = self.decode(spread, f0[None], condition)
         if timbre is not None:
             mel = timbre.add(mel, f0[None], OF_TEXT)
-        mel = postfilter.sharpen(mel, f0[None], share=contrast, unvoiced=True)[0]
+        if contrast:
+            mel = postfilter.sharpen(mel, f0[None], share=contrast, unvoiced=True)
+        mel = mel[0]
         return Acoustics(mel if swell is None else mel + _LOUDER * swell, f0)
 
 

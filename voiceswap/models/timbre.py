@@ -35,12 +35,12 @@ _EMPTY = -9.0  # log magnitude: bands in which even loud frames have less lie ab
 _OUTLINE, _AROUND = 20, 2  # cosine coefficients that tell sounds apart, and frames to either side that help
 _WIDE = _OUTLINE * (1 + 2 * _AROUND)
 _OUTLINE_STEP, _LACKING_STEP = np.float32(12), np.float32(64)  # whole numbers of 8 bits reach ±10 and ±2
-# Chosen on conversions of the people who are reported on, as is that nothing is smoothed: what is lacking
-# changes from frame to frame, and so do people (docs/training-log.md, rounds 12 and 18).
+# Chosen on conversions and text of the people who are reported on (docs/training-log.md, rounds 12 and 18).
 _NEAR = 0.2  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
-OF_CONVERSIONS, OF_TEXT = (1.1, 2.0), (1.0, 2.0)
+_DOUBT = 1.0  # frames that the mean of all counts as
+OF_CONVERSIONS, OF_TEXT = (0.95, 1.7), (1.2, 1.7)
 """Gains below and above `_TURN`: averaging took some of what is lacking, most of it from the highest bands,
-where more likeness costs the fewest words (docs/training-log.md, round 17)."""
+where more likeness costs the fewest words (docs/training-log.md, rounds 17 and 18)."""
 ONCE = (1.0, 1.0)
 _TURN = 50, 60  # bands, of 2.5 and 3.7 kHz, between which one gain becomes the other
 _PAUSE, _SPEECH = -8.5, -6.5  # mean log magnitude: up to here nothing is added, and from there on all
@@ -131,11 +131,16 @@ def remembered(made: Tensor, heard: Tensor, f0: Tensor) -> tuple[Tensor, Tensor,
     """Of log-mels [M, T] as they were made and `heard`, and F0 [T]: what `tables_of` takes."""
     import torch
 
+    from voiceswap.models.postfilter import smooth
+
     voiced = f0 > 0
     spoken = torch.nonzero(voiced | (heard.mean(0) > _SILENT))[:, 0]
     spoken = spoken[:: max(1, -(-len(spoken) // MOST))]
     carried = heard.quantile(0.99, 1) > _EMPTY  # a dull recording makes no voice dull
-    return _outlines(made)[spoken], ((heard - made).T * carried)[spoken], voiced[spoken]
+    # Less than this leaves the tracker of F0 in doubt. What is found is not smoothed again: it changes from
+    # frame to frame, and in that who speaks is heard.
+    lacking = smooth((heard - made).T[None], 3)[0] * carried
+    return _outlines(made)[spoken], lacking[spoken], voiced[spoken]
 
 
 def tables_of(outlines: Tensor, lacking: Tensor, voiced: Tensor) -> Tables:
@@ -167,10 +172,12 @@ def _lacking_of(mel: Tensor, f0: Tensor, known: Sequence[Tables]) -> Tensor:
         outlines = _outlines(made)
         for voiced, *kept in tables:
             kinds, lacking = (table.to(mel.device) for table in kept)
+            mean = lacking.mean(0)
             asked = torch.nonzero((hertz > 0) == voiced)[:, 0]
             apart = torch.cdist(outlines[asked], kinds) ** 2 / len(made)
             weight = torch.softmax(-apart / (2 * _NEAR**2), 1)  # of what is like nothing, the nearest
-            missing = missing.index_put((asked,), weight @ lacking)
+            weight = weight / (1 + _DOUBT * weight.amax(1, keepdim=True))
+            missing = missing.index_put((asked,), mean + weight @ (lacking - mean))
         found.append(missing.T)
     spoken = ((mel.detach().mean(1, keepdim=True) - _PAUSE) / (_SPEECH - _PAUSE)).clamp(0, 1)
     return spoken * torch.stack(found)
