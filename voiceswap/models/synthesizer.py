@@ -189,7 +189,7 @@ class Synthesizer(nn.Module):
         `f0` [T] that goes with them neither is predicted. Where `emphasis` [P] is 1 a phone is longer, higher
         and louder than predicted, by rule (`_LONGER`, `_HIGHER`, `_LOUDER`). `language` is one of the
         configuration's. `timbre` adds what is remembered of the speaker's reference, `contrast` is the
-        postfilter's share.
+        postfilter's share; there is none at 0.
         """
         condition = self.condition(speaker[None], torch.tensor([quality], device=ids.device))
         pace = torch.tensor([rate], device=ids.device)
