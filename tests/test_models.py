@@ -579,7 +579,8 @@ def test_what_is_heard_has_passed_the_postfilter():
     assert not close(made, plain, 1e-2)
 
 
-def test_read_text_has_passed_the_postfilter(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("contrast", [1.0, 0.0])
+def test_read_text_has_passed_the_postfilter(contrast: float, monkeypatch: pytest.MonkeyPatch):
     model = tiny("synthesizer")
     decoded = []
     monkeypatch.setattr(model, "decode", lambda *given: decoded.append(torch.randn(1, 80, 24)) or decoded[0])
@@ -592,5 +593,7 @@ def test_read_text_has_passed_the_postfilter(monkeypatch: pytest.MonkeyPatch):
         f0_spread=0.2,
         durations=torch.full((6,), 4),
         f0=f0,
+        contrast=contrast,
     )
-    assert close(made.mel, sharpen(decoded[0], f0[None], share=1, unvoiced=True)[0])
+    sharpened = sharpen(decoded[0], f0[None], share=contrast, unvoiced=True)
+    assert close(made.mel, (sharpened if contrast else decoded[0])[0])

@@ -48,6 +48,15 @@ def test_every_sound_is_given_what_it_lacked() -> None:
     assert after < 0.6 * (only_mean - heard).square().mean().sqrt()
 
 
+def test_short_sounds_are_given_what_they_lacked_too() -> None:
+    made, heard = said([0, 1, 2, 1, 0, 2] * 6, frames=4)
+    timbre = Timbre.learn("0" * 64, made, heard, torch.full((made.shape[1],), 150.0))
+    made, heard = said([2, 0, 1, 0, 2, 1] * 4, seed=1, frames=4)
+    given = timbre.add(made[None], torch.full((1, made.shape[1]), 150.0))[0]
+    # A mean of three frames would leave 0.38 of it.
+    assert (given - heard).square().mean().sqrt() < 0.25 * (made - heard).square().mean().sqrt()
+
+
 def test_voiced_sounds_tell_nothing_of_unvoiced_ones() -> None:
     made, _ = said([0, 1, 2])
     assert torch.equal(learned().add(made[None], torch.zeros(1, made.shape[1]))[0], made)
