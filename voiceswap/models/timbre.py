@@ -38,7 +38,7 @@ _OUTLINE_STEP, _LACKING_STEP = np.float32(12), np.float32(64)  # whole numbers o
 # Chosen on conversions and text of the people who are reported on (docs/training-log.md, rounds 12 and 18).
 _NEAR = 0.2  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
 _DOUBT = 1.0  # frames that the mean of all counts as
-OF_CONVERSIONS, OF_TEXT = (0.95, 1.7), (1.2, 1.7)
+OF_CONVERSIONS, OF_TEXT = (0.95, 1.7), (1.0, 1.5)
 """Gains below and above `_TURN`: averaging took some of what is lacking, most of it from the highest bands,
 where more likeness costs the fewest words (docs/training-log.md, rounds 17 and 18)."""
 ONCE = (1.0, 1.0)
