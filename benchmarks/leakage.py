@@ -29,7 +29,8 @@ from voiceswap import audio, checkpoint
 from voiceswap.acoustics import log_mel
 from voiceswap.evaluation.protocol import Recording, read_manifest
 from voiceswap.evaluation.stats import Interval, bootstrap
-from voiceswap.models.converter import moves_of, outline_of
+from voiceswap.models.converter import moves_of
+from voiceswap.models.dynamics import outline_of
 from voiceswap.threads import one_thread
 
 COLLECTIONS = ("librispeech-dev", "common-voice")

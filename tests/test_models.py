@@ -12,7 +12,8 @@ from voiceswap import checkpoint
 from voiceswap.acoustics import ACOUSTICS, Acoustics, log_mel
 from voiceswap.errors import CheckpointError
 from voiceswap.models import converter, detector, phone_recognizer, speaker_encoder, synthesizer, vocoder
-from voiceswap.models.converter import Converter, loudness_of, moves_of, outline_of
+from voiceswap.models.converter import Converter, moves_of
+from voiceswap.models.dynamics import loudness_of, outline_of
 from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
 from voiceswap.models.postfilter import OF_PEOPLE, keep_energy, sharpen
 from voiceswap.models.speaker_encoder import SpeakerEncoder
@@ -574,7 +575,8 @@ def test_what_is_heard_has_passed_the_postfilter():
     f0, heard = torch.full((1, 30), 150.0), torch.randn(1, 80, 30)
     speaker, quality = torch.nn.functional.normalize(torch.randn(1, 192)), torch.ones(1)
     plain = model(content, logits, f0, heard, loudness_of(heard), speaker, quality)
-    made = model.convert(content, logits, f0, heard, speaker, quality)
+    told = loudness_of(heard), outline_of(heard, model.config.outline)
+    made = model.convert(content, logits, f0, heard, *told, speaker, quality)
     assert close(made, sharpen(keep_energy(plain, heard), f0, share=OF_PEOPLE, unvoiced=False))
     assert not close(made, plain, 1e-2)
 

@@ -32,6 +32,7 @@ from voiceswap.errors import (
     VoiceFileError,
 )
 from voiceswap.models.adapter import Adapter
+from voiceswap.models.postfilter import OF_PEOPLE
 from voiceswap.provenance import Consent
 from voiceswap.speech import Speech
 from voiceswap.swapping import away
@@ -736,13 +737,15 @@ def test_a_quiet_room_is_asked_for_and_of_people_less(
         return synthesize(*given, **options)
 
     monkeypatch.setattr(tiny_studio._models.synthesizer, "synthesize", listening)
-    for voice in (tiny_studio.voices["alto-1"], enroll(tiny_studio, kathleen)):
+    own = enroll(tiny_studio, kathleen)
+    for voice in (tiny_studio.voices["alto-1"], own, replace(own, timbre=None)):
         tiny_studio.speak("Good morning.", voice)
-    assert asked == [(1.4, 1.0), (0.2, 0.0)]
+    assert asked == [(1.4, 1.0), (0.2, 0.0), (0.2, OF_PEOPLE)]
 
 
 def test_no_moved_pitch_falls_below_what_a_voice_has(alto: Voice) -> None:
-    source = conversion.Source((np.zeros(0, np.float32), 24000), 1.0, 150.0, 0.2, np.zeros(0, np.float32))
+    nothing = np.zeros(0, np.float32)
+    source = conversion.Source((nothing, 24000), 1.0, 150.0, 0.2, nothing, nothing)
     f0 = np.array([0.0, 150.0], np.float32)
     assert source.move(f0, alto, 0.0).tolist() == pytest.approx([0.0, alto.f0_median])
     assert source.move(f0, alto, -24.0).tolist() == [0.0, 65.0]

@@ -16,7 +16,7 @@ from test_voice import voice
 from voiceswap.acoustics import log_mel
 from voiceswap.audio import level, read
 from voiceswap.errors import OptionError
-from voiceswap.models.timbre import MOST, OF_CONVERSIONS, OF_TEXT, Timbre
+from voiceswap.models.timbre import MOST, OF_CONVERSIONS, OF_TEXT, Share, Timbre
 from voiceswap.studio import Studio
 from voiceswap.voice import Voice
 
@@ -100,7 +100,7 @@ def test_a_reference_of_silence_adds_nothing() -> None:
 def test_high_bands_have_a_gain_of_their_own() -> None:
     made, _ = said([0, 1, 2])
     mel, f0 = made[None], torch.full((1, made.shape[1]), 150.0)
-    once, given = (learned().add(mel, f0, gains) - mel for gains in ((1.0, 1.0), (0.5, 2.0)))
+    once, given = (learned().add(mel, f0, Share(*of, 1.0)) - mel for of in ((1.0, 1.0), (0.5, 2.0)))
     torch.testing.assert_close(given[:, :50], 0.5 * once[:, :50])
     torch.testing.assert_close(given[:, 60:], 2.0 * once[:, 60:])
     torch.testing.assert_close(given[:, 55], 1.25 * once[:, 55])
@@ -111,9 +111,9 @@ def test_text_and_conversions_are_given_what_was_lacking(
 ) -> None:
     own, add, asked = enroll(tiny_studio, kathleen), Timbre.add, []
 
-    def adding(self: Timbre, mel: torch.Tensor, f0: torch.Tensor, gains: tuple[float, float]) -> torch.Tensor:
-        asked.append(gains)
-        return add(self, mel, f0, gains)
+    def adding(self: Timbre, mel: torch.Tensor, f0: torch.Tensor, share: Share) -> torch.Tensor:
+        asked.append(share)
+        return add(self, mel, f0, share)
 
     monkeypatch.setattr(Timbre, "add", adding)
     tiny_studio.speak("Good morning.", own)

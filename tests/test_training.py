@@ -29,7 +29,8 @@ from voiceswap.data.features import FeatureStore, Item, padded
 from voiceswap.data.perturb import warp_formants
 from voiceswap.errors import CheckpointError, ConsentError, DataError, OptionError, VoiceFileError
 from voiceswap.models.alignment import forced_durations
-from voiceswap.models.converter import Converter, loudness_of
+from voiceswap.models.converter import Converter
+from voiceswap.models.dynamics import loudness_of
 from voiceswap.models.phone_recognizer import CLASSES, SIZES, PhoneRecognizer, to_class
 from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.models.timbre import OF_CONVERSIONS, add_lacking, remembered, tables_of

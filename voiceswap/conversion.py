@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -12,8 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voiceswap import audio
-from voiceswap.acoustics import ACOUSTICS, f0_track, pitch_statistics
+from voiceswap.acoustics import ACOUSTICS, f0_track, log_mel, pitch_statistics
 from voiceswap.errors import AudioError
+from voiceswap.models.dynamics import (
+    as_loud,
+    as_noisy,
+    loudness_of,
+    loudness_quantiles,
+    noises_of,
+    outline_of,
+)
+from voiceswap.models.timbre import Timbre
 from voiceswap.voice import Voice
 
 _MEASURED = 120.0  # seconds that tell level and range: the first so many in which someone speaks
@@ -30,7 +40,8 @@ class Source:
     """A recording to be converted, the gain that brings it to the models' level, and its F0 statistics.
 
     `recording` has been decoded where it is short, so that this is done but once.
-    `speech` [N] are its first seconds of leveled speech, at most `_HEARD`, which tell who speaks.
+    `speech` [N] are its first seconds of leveled speech, at most `_HEARD`, which tell who speaks and how
+    loud.
     """
 
     recording: audio.Source
@@ -38,6 +49,8 @@ class Source:
     f0_median: float
     f0_spread: float
     speech: NDArray[np.float32]
+    f0: NDArray[np.float32]
+    """[T] of `speech`, in Hz."""
 
     @classmethod
     def measure(cls, recording: audio.Source) -> Source:
@@ -57,7 +70,8 @@ class Source:
         f0 = f0_track(leveled)
         median, spread = pitch_statistics(np.log(f0[f0 > 0]))
         heard_first = leveled[: round(_HEARD * ACOUSTICS.sample_rate)].astype(np.float32)
-        return cls(recording, float(leveled[peak] / speech[peak]), median, spread, heard_first)
+        told = f0[: len(heard_first) // ACOUSTICS.hop + 1]
+        return cls(recording, float(leveled[peak] / speech[peak]), median, spread, heard_first, told)
 
     def move(self, f0: NDArray[np.float32], voice: Voice, pitch: float) -> Tensor:
         """F0 [T] in Hz of the recording → of the voice: medians meet, excursions scale with the spreads."""
@@ -65,6 +79,30 @@ class Source:
         excursion = np.log(np.maximum(f0, 1.0) / self.f0_median) * scale
         moved = voice.f0_median * 2 ** (pitch / 12) * np.exp(np.clip(excursion, -1.4, 1.4))
         return torch.from_numpy(np.where(f0 > 0, np.maximum(moved, _LOWEST), 0.0).astype(np.float32))
+
+    def loudness(self, mel: Tensor, timbre: Timbre | None) -> Tensor:
+        """Loudness [B, T] of the recording's log-mels [B, M, T], as of whom the `timbre` is of, if known."""
+        wanted = np.zeros(0, np.float32) if timbre is None else timbre.loudness
+        return as_loud(loudness_of(mel), self._quantiles, wanted)
+
+    def outline(self, mel: Tensor, timbre: Timbre | None, count: int) -> Tensor:
+        """Outlines [B, T, `count`] of the recording's log-mels [B, M, T], likewise."""
+        outline = outline_of(mel, count)
+        if timbre is None or not timbre.noises.size or not len(self.speech):
+            return outline
+        own = noises_of(self.mel[0], torch.from_numpy(self.f0), count)
+        return as_noisy(outline, own, timbre.noises)
+
+    @cached_property
+    def mel(self) -> Tensor:
+        """Log-mel [1, M, T] of `speech`."""
+        return log_mel(torch.from_numpy(self.speech)[None])
+
+    @cached_property
+    def _quantiles(self) -> NDArray[np.float32]:
+        if not len(self.speech):
+            return np.zeros(0, np.float32)
+        return loudness_quantiles(self.mel[0], torch.from_numpy(self.f0))
 
 
 @dataclass(frozen=True)

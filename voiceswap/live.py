@@ -45,7 +45,7 @@ class Listener:
     """What is known of someone who is still speaking: a Source that grows better as more is heard."""
 
     def __init__(self) -> None:
-        self.source = Source(_STREAM, 1.0, 150.0, 0.2, np.zeros(0, np.float32))
+        self.source = Source(_STREAM, 1.0, 150.0, 0.2, np.zeros(0, np.float32), np.zeros(0, np.float32))
         self._samples = np.zeros(0, np.float32)
         self._voiced = np.zeros((2, 0))  # ln F0 and level of voiced frames
         self._due, self._loud = float(_FIRST), 0.0
@@ -76,7 +76,8 @@ class Listener:
         median = median if count >= 10 else float(np.exp(np.median(log_f0)))  # better than anybody's
         spread = float(np.exp(np.log([0.2, spread]) @ [_RANGED, count] / (_RANGED + count)))
         recent = speech[-_HEARD:] if count > _RANGED else speech[:0]  # who it is takes some time to tell
-        self.source = Source(_STREAM, gain, median, spread, (recent * gain).astype(np.float32))
+        recent = (recent * gain).astype(np.float32)
+        self.source = Source(_STREAM, gain, median, spread, recent, f0_track(recent))
         return True
 
 
@@ -168,7 +169,9 @@ class Live:
         """The log-mel [1, M, T] in the wanted voice of the window's, whose F0 [1, T] is moved already."""
         mel, f0 = mel.to(self._device), f0.to(self._device)
         content, logits = self._recognizer(mel)
-        given = content, logits, f0, mel, self._vector, self._quality
+        loudness = self._source.loudness(mel, self._timbre)
+        outline = self._source.outline(mel, self._timbre, self._converter.config.outline)
+        given = content, logits, f0, mel, loudness, outline, self._vector, self._quality
         return self._converter.convert(*given, self._adapter, self._timbre)
 
     def _rendered(self, mel: Tensor, f0: Tensor, before: int) -> NDArray[np.float32]:

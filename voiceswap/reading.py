@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS
 from voiceswap.bundle import Models
+from voiceswap.models.postfilter import OF_PEOPLE
 from voiceswap.prosody import Prosody, prosody_of
 from voiceswap.rendering import render
 from voiceswap.voice import Voice
@@ -61,6 +62,8 @@ def read_aloud(
     device = models.device
     speaker = torch.from_numpy(np.array(voice.vector)).to(device)
     timbre = models.timbre(voice)
+    # A timbre brings the person's own contrast.
+    contrast = 1.0 if voice.builtin else OF_PEOPLE if timbre is None else 0.0
     silence, exact = 0.0, False  # that is due before the next sentence
     for number, (sentence, prosody) in enumerate(said):
         pause = sentence.pause if sentence.exact else sentence.pause / speed
@@ -79,7 +82,7 @@ def read_aloud(
             emphasis=_emphasis(sentence, device),
             language=language,
             timbre=timbre,
-            contrast=1.0 if voice.builtin else 0.0,  # a timbre brings the person's own
+            contrast=contrast,
             durations=None if prosody is None else prosody.durations.to(device),
             f0=None if prosody is None else prosody.f0.to(device),
             **({} if np.isnan(voice.rate) else {"rate": voice.rate}),

@@ -33,7 +33,9 @@ def swapped(source: Source, voice: Voice, models: Models, pitch: float) -> Itera
         mel = log_mel(torch.from_numpy(window.samples)[None]).to(device)
         f0 = source.move(f0_track(window.samples), voice, pitch)[None].to(device)
         content, logits = models.recognizer(mel)
-        made = models.converter.convert(content, logits, f0, mel, speaker, quality, adapter, timbre)
+        outline = source.outline(mel, timbre, models.converter.config.outline)
+        given = content, logits, f0, mel, source.loudness(mel, timbre), outline, speaker, quality
+        made = models.converter.convert(*given, adapter, timbre)
         frames = slice(window.before, window.before + window.frames + _CROSSFADE)
         part = Acoustics(made[0, :, frames], f0[0, frames])
         samples = np.concatenate(list(render(models.vocoder, part, seed=number)))
@@ -53,7 +55,6 @@ def away(source: Source, voice: Voice, models: Models) -> torch.Tensor:
     wanted = torch.from_numpy(np.array(voice.vector))
     if voice.adapter is not None or not len(source.speech):
         return wanted
-    mel = log_mel(torch.from_numpy(source.speech)[None]).to(models.device)
-    heard = torch.from_numpy(np.mean(window_vectors(mel, models.encoder), 0))
+    heard = torch.from_numpy(np.mean(window_vectors(source.mel.to(models.device), models.encoder), 0))
     heard = torch.nn.functional.normalize(heard, dim=0)
     return torch.nn.functional.normalize(wanted + _AWAY * (wanted - heard), dim=0)

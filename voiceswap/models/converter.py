@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from voiceswap.acoustics import cosine_coefficients
 from voiceswap.models import postfilter
+from voiceswap.models.dynamics import loudness_of, noises_of, outline_of
 from voiceswap.models.phone_recognizer import CLASSES
 from voiceswap.models.timbre import OF_CONVERSIONS, Timbre
 from voiceswap.nn.blocks import ConvNeXt
@@ -102,17 +103,20 @@ class Converter(nn.Module):
         mask: Tensor | None = None,
         adapter: Tensor | None = None,
         moving: Tensor | None = None,
+        outline: Tensor | None = None,
     ) -> Tensor:
-        """`f0` in Hz of the wanted sound, `heard` the log-mel [B, M, T] of the source, `loudness` as below.
+        """`f0` in Hz of the wanted sound, `heard` the log-mel [B, M, T] of the source, `loudness` as in
+        `dynamics`.
 
         `adapter` [decoder blocks, 2 C] moves the decoder's gains and shifts towards one person. The moves are
-        those of `heard`, or in training of `moving` [B, M, T], of another tract.
+        those of `heard`, or in training of `moving` [B, M, T], of another tract; the `outline` [B, T, K] is
+        that of `heard` if it is not given.
         """
         frames = f0.shape[1]
         hidden = self.encode(content, logits)[:, :frames]
         # Hisses and bursts need the outline. Where it is voiced it says who speaks; its moves say what.
         voiced = (f0 > 0).unsqueeze(-1)
-        outline = outline_of(heard, self.config.outline) * ~voiced
+        outline = (outline_of(heard, self.config.outline) if outline is None else outline) * ~voiced
         moves = moves_of(heard if moving is None else moving, self.config.motion) * voiced
         hidden = torch.cat([hidden, loudness.unsqueeze(-1), outline, moves], -1)
         return self.decoder(hidden, f0, self.speaker(speaker, quality), mask, adapter)
@@ -124,6 +128,8 @@ class Converter(nn.Module):
         logits: Tensor,
         f0: Tensor,
         heard: Tensor,
+        loudness: Tensor,
+        outline: Tensor,
         speaker: Tensor,
         quality: Tensor,
         adapter: Tensor | None = None,
@@ -133,7 +139,8 @@ class Converter(nn.Module):
 
         `timbre` adds what is remembered of the speaker's reference.
         """
-        made = self(content, logits, f0, heard, loudness_of(heard), speaker, quality, adapter=adapter)
+        given = content, logits, f0, heard, loudness, speaker, quality
+        made = self(*given, adapter=adapter, outline=outline)
         made = postfilter.keep_energy(made, heard)
         if timbre is not None:
             made = timbre.add(made, f0, OF_CONVERSIONS)
@@ -157,24 +164,9 @@ class Converter(nn.Module):
             made.append(again[0])
             heard.append(mel[0])
             pitch.append(f0[0])
-        return Timbre.learn(str(self.weights_hash), torch.cat(made, 1), torch.cat(heard, 1), torch.cat(pitch))
-
-
-def loudness_of(mel: Tensor) -> Tensor:
-    """Loudness [B, T] of log-mels [B, M, T]: the mean of the bands below 5.5 kHz, smoothed over 5 frames."""
-    level = (mel[:, :70].mean(1) + 5) / 2
-    return postfilter.smooth(level[:, None], 5)[:, 0]
-
-
-def outline_of(mel: Tensor, count: int) -> Tensor:
-    """The spectrum's outline of log-mels [B, M, T] against its mean where it is loud: [B, T, count].
-
-    Cosine coefficients 1 to `count` over the bands. They say which noise a fricative is where the recognizer
-    is in doubt; what is constant in them, the speaker and the room, is in the mean.
-    """
-    outline = cosine_coefficients(mel, count)
-    loud = torch.softmax(2 * mel.mean(1), -1).unsqueeze(-1)
-    return (outline - (outline * loud).sum(1, keepdim=True)) / 4
+        whole, f0 = torch.cat(heard, 1), torch.cat(pitch)
+        noises = noises_of(whole, f0, self.config.outline)
+        return Timbre.learn(str(self.weights_hash), torch.cat(made, 1), whole, f0, noises)
 
 
 def moves_of(mel: Tensor, count: int) -> Tensor:

@@ -22,10 +22,9 @@ from voiceswap.acoustics import ACOUSTICS, mel_filters
 BANDS, _CONTRAST = 15, 0.05  # deviations within so many bands grow by this share, of built-in voices
 FRAMES, _MOTION = 9, 0.2
 OF_PEOPLE = 0.4
-"""Share of that which conversions get: with all of it they sound cleaner, and less like their people.
+"""Share of that which people's voices get: with all of it they sound cleaner, and less like their people.
 
-Text in a person's voice gets none, and no hush: its timbre brings their own (docs/training-log.md, round
-18)."""
+Text with a timbre gets none, and no hush: that brings the person's own (docs/training-log.md, round 18)."""
 _BELOW = 0.7  # of the pitch: nothing of a voice sounds there
 _HUSHED = 1.0  # log magnitude, 9 dB: how much of the recordings' rumble below the pitch is taken
 _ENERGY_FRAMES = 5

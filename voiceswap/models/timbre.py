@@ -15,7 +15,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +35,24 @@ _EMPTY = -9.0  # log magnitude: bands in which even loud frames have less lie ab
 _OUTLINE, _AROUND = 20, 2  # cosine coefficients that tell sounds apart, and frames to either side that help
 _WIDE = _OUTLINE * (1 + 2 * _AROUND)
 _OUTLINE_STEP, _LACKING_STEP = np.float32(12), np.float32(64)  # whole numbers of 8 bits reach ±10 and ±2
-# Chosen on conversions and text of the people who are reported on (docs/training-log.md, rounds 12 and 18).
+# Chosen on the people who are reported on (docs/training-log.md, rounds 12, 18 and 19).
 _NEAR = 0.2  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
-_DOUBT = 1.0  # frames that the mean of all counts as
-OF_CONVERSIONS, OF_TEXT = (0.95, 1.7), (1.0, 1.5)
-"""Gains below and above `_TURN`: averaging took some of what is lacking, most of it from the highest bands,
-where more likeness costs the fewest words (docs/training-log.md, rounds 17 and 18)."""
-ONCE = (1.0, 1.0)
+
+
+class Share(NamedTuple):
+    """How much is added of what is lacking."""
+
+    low: float
+    """Gain below `_TURN`."""
+    high: float
+    """Gain above it: averaging took most from there, and more likeness costs the fewest words there."""
+    doubt: float
+    """Frames that the mean of all counts as."""
+
+
+OF_CONVERSIONS, OF_TEXT, ONCE = Share(0.8, 1.2, 0.0), Share(1.1, 1.5, 1.0), Share(1.0, 1.0, 1.0)
 _TURN = 50, 60  # bands, of 2.5 and 3.7 kHz, between which one gain becomes the other
+_UNKNOWN = np.zeros((2, 0), np.float32)
 _PAUSE, _SPEECH = -8.5, -6.5  # mean log magnitude: up to here nothing is added, and from there on all
 
 Tables: TypeAlias = "list[tuple[bool, Tensor, Tensor]]"
@@ -61,9 +71,14 @@ class Timbre:
     """[N, M] log magnitude that the recording has and what was made of it has not, in 64ths."""
     voiced: NDArray[np.bool_]
     """[N]"""
+    loudness: NDArray[np.float32]
+    """How loud the person speaks, as `loudness_quantiles` gives it."""
+    noises: NDArray[np.float32]
+    """What the person's noises are like, as `noises_of` gives it."""
 
     def __post_init__(self) -> None:
         from voiceswap.acoustics import ACOUSTICS
+        from voiceswap.models.dynamics import QUANTILES
 
         count, bands = len(self.voiced), ACOUSTICS.n_mels
         shapes = self.outlines.shape, self.lacking.shape
@@ -73,18 +88,37 @@ class Timbre:
                 f"it remembers at most {MOST}, with {_WIDE} and {bands} numbers each",
                 "Enroll the voice again from its recordings",
             )
-        for kept in (self.outlines, self.lacking, self.voiced):
+        ascending = np.isfinite(self.loudness).all() and (np.diff(self.loudness) >= 0).all()
+        if self.loudness.shape not in ((0,), (QUANTILES,)) or not ascending:
+            raise OptionError(
+                f"the loudness of a timbre, {self.loudness.tolist()}",
+                f"it is {QUANTILES} ascending numbers, or none",
+                "Enroll the voice again from its recordings",
+            )
+        if self.noises.ndim != 2 or len(self.noises) != 2 or not np.isfinite(self.noises).all():
+            raise OptionError(
+                f"the noises of a timbre, {self.noises.tolist()}",
+                "they are as many means as deviations",
+                "Enroll the voice again from its recordings",
+            )
+        for kept in (self.outlines, self.lacking, self.voiced, self.loudness, self.noises):
             kept.flags.writeable = False
 
     @classmethod
-    def learn(cls, converter: str, made: Tensor, heard: Tensor, f0: Tensor) -> Timbre:
+    def learn(
+        cls, converter: str, made: Tensor, heard: Tensor, f0: Tensor, noises: NDArray[np.float32] = _UNKNOWN
+    ) -> Timbre:
         """From log-mels [M, T] as the Converter made and as they were `heard`, and F0 [T] of both."""
+        from voiceswap.models.dynamics import loudness_quantiles
+
         outlines, lacking, voiced = remembered(made, heard, f0)
         return cls(
             converter,
             _packed(outlines, _OUTLINE_STEP),
             _packed(lacking, _LACKING_STEP),
             voiced.cpu().numpy(),
+            loudness_quantiles(heard, f0),
+            noises,
         )
 
     @cached_property
@@ -97,9 +131,9 @@ class Timbre:
             outlines, torch.from_numpy(self.lacking / _LACKING_STEP), torch.from_numpy(self.voiced.copy())
         )
 
-    def add(self, mel: Tensor, f0: Tensor, gains: tuple[float, float] = ONCE) -> Tensor:
-        """Log-mels [B, M, T] a decoder made, and their F0 [B, T] → with `gains` times what they lack."""
-        return add_lacking(mel, f0, [self.tables] * len(mel), gains)
+    def add(self, mel: Tensor, f0: Tensor, share: Share = ONCE) -> Tensor:
+        """Log-mels [B, M, T] a decoder made, and their F0 [B, T] → with that `share` of what they lack."""
+        return add_lacking(mel, f0, [self.tables] * len(mel), share)
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -107,12 +141,13 @@ class Timbre:
             name: b64encode(np.ascontiguousarray(getattr(self, name)).tobytes()).decode()
             for name in ("outlines", "lacking", "voiced")
         }
-        return {"converter": self.converter, **packed}
+        plain = {name: getattr(self, name).tolist() for name in ("loudness", "noises")}
+        return {"converter": self.converter, **packed, **plain}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Timbre:
         """As `to_dict` gave it; ValueError, TypeError or KeyError for anything else."""
-        if {*data} != {field.name for field in fields(cls)}:
+        if {*data, "loudness", "noises"} != {field.name for field in fields(cls)}:  # older ones have none
             raise ValueError("a timbre has other fields")
         outlines, lacking, voiced = (
             np.frombuffer(b64decode(data[name], validate=True), np.int8)
@@ -124,6 +159,8 @@ class Timbre:
             outlines.reshape(count, -1),
             lacking.reshape(count, -1),
             voiced.astype(bool),
+            np.array(data.get("loudness", []), np.float32),
+            np.array(data.get("noises", _UNKNOWN), np.float32),
         )
 
 
@@ -131,15 +168,12 @@ def remembered(made: Tensor, heard: Tensor, f0: Tensor) -> tuple[Tensor, Tensor,
     """Of log-mels [M, T] as they were made and `heard`, and F0 [T]: what `tables_of` takes."""
     import torch
 
-    from voiceswap.models.postfilter import smooth
-
     voiced = f0 > 0
     spoken = torch.nonzero(voiced | (heard.mean(0) > _SILENT))[:, 0]
     spoken = spoken[:: max(1, -(-len(spoken) // MOST))]
     carried = heard.quantile(0.99, 1) > _EMPTY  # a dull recording makes no voice dull
-    # Less than this leaves the tracker of F0 in doubt. What is found is not smoothed again: it changes from
-    # frame to frame, and in that who speaks is heard.
-    lacking = smooth((heard - made).T[None], 3)[0] * carried
+    # Not smoothed, nor is what is found: it changes from frame to frame, and in that who speaks is heard.
+    lacking = (heard - made).T * carried
     return _outlines(made)[spoken], lacking[spoken], voiced[spoken]
 
 
@@ -149,21 +183,20 @@ def tables_of(outlines: Tensor, lacking: Tensor, voiced: Tensor) -> Tables:
     return [(kind, outlines[frames], lacking[frames]) for kind, frames in kept if frames.sum() >= _FEWEST]
 
 
-def add_lacking(mel: Tensor, f0: Tensor, known: Sequence[Tables], gains: tuple[float, float]) -> Tensor:
-    """Log-mels [B, M, T] of F0 [B, T] → with `gains`, of low and of high bands, times what they lack.
+def add_lacking(mel: Tensor, f0: Tensor, known: Sequence[Tables], share: Share) -> Tensor:
+    """Log-mels [B, M, T] of F0 [B, T] → with that `share` of what they lack.
 
     Each by its own tables, and as it was where these are empty. Frames are found without a gradient; what
     they lack may have one.
     """
     import torch
 
-    low, high = gains
-    share = (torch.arange(mel.shape[1], device=mel.device) - _TURN[0]) / (_TURN[1] - _TURN[0])
-    gain = low + (high - low) * share.clamp(0, 1)
-    return mel + gain[:, None] * _lacking_of(mel, f0, known)
+    turned = (torch.arange(mel.shape[1], device=mel.device) - _TURN[0]) / (_TURN[1] - _TURN[0])
+    gain = share.low + (share.high - share.low) * turned.clamp(0, 1)
+    return mel + gain[:, None] * _lacking_of(mel, f0, known, share.doubt)
 
 
-def _lacking_of(mel: Tensor, f0: Tensor, known: Sequence[Tables]) -> Tensor:
+def _lacking_of(mel: Tensor, f0: Tensor, known: Sequence[Tables], doubt: float) -> Tensor:
     import torch
 
     found = []
@@ -176,7 +209,7 @@ def _lacking_of(mel: Tensor, f0: Tensor, known: Sequence[Tables]) -> Tensor:
             asked = torch.nonzero((hertz > 0) == voiced)[:, 0]
             apart = torch.cdist(outlines[asked], kinds) ** 2 / len(made)
             weight = torch.softmax(-apart / (2 * _NEAR**2), 1)  # of what is like nothing, the nearest
-            weight = weight / (1 + _DOUBT * weight.amax(1, keepdim=True))
+            weight = weight / (1 + doubt * weight.amax(1, keepdim=True))
             missing = missing.index_put((asked,), mean + weight @ (lacking - mean))
         found.append(missing.T)
     spoken = ((mel.detach().mean(1, keepdim=True) - _PAUSE) / (_SPEECH - _PAUSE)).clamp(0, 1)

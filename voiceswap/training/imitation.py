@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from voiceswap.data.batches import Utterance
-from voiceswap.models.converter import Converter, loudness_of
+from voiceswap.models.converter import Converter
+from voiceswap.models.dynamics import loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer

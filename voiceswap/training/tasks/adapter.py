@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from voiceswap.acoustics import f0_track, log_mel
 from voiceswap.data.perturb import perturb
-from voiceswap.models.converter import Converter, loudness_of
+from voiceswap.models.converter import Converter
+from voiceswap.models.dynamics import loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.nn.decoder import recording_quality
 from voiceswap.training.loop import Batch, Report, Task

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from voiceswap.data.batches import Pool, Utterance, crop, held_out, load_utterances, weighs
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import perturb, warp_formants
-from voiceswap.models.converter import Converter, loudness_of
+from voiceswap.models.converter import Converter
+from voiceswap.models.dynamics import loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.timbre import OF_CONVERSIONS, add_lacking

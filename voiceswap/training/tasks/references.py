@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from voiceswap.acoustics import ACOUSTICS
 from voiceswap.data.batches import Utterance, crop
 from voiceswap.data.perturb import warp_formants
-from voiceswap.models.converter import loudness_of
+from voiceswap.models.dynamics import loudness_of
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.timbre import Tables, remembered, tables_of
 from voiceswap.training.loop import Batch
