@@ -30,7 +30,7 @@ from voiceswap.data.perturb import warp_formants
 from voiceswap.errors import CheckpointError, ConsentError, DataError, OptionError, VoiceFileError
 from voiceswap.models.alignment import forced_durations
 from voiceswap.models.converter import Converter
-from voiceswap.models.dynamics import loudness_of
+from voiceswap.models.dynamics import as_loud, loudness_of, loudness_quantiles
 from voiceswap.models.phone_recognizer import CLASSES, SIZES, PhoneRecognizer, to_class
 from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.models.timbre import OF_CONVERSIONS, add_lacking, remembered, tables_of
@@ -48,7 +48,7 @@ from voiceswap.training.run import align, run, stores
 from voiceswap.training.speakers import SpeakerTable, store_vectors
 from voiceswap.training.spoken import speak
 from voiceswap.training.tasks import references
-from voiceswap.training.tasks.converter import ConverterTask, ConverterTraining, partners, tracts
+from voiceswap.training.tasks.converter import ConverterTask, ConverterTraining, dynamics_of, partners, tracts
 from voiceswap.training.tasks.judging import misunderstood, unlike
 from voiceswap.training.tasks.phone_recognizer import (
     PhoneRecognizerTask,
@@ -828,15 +828,43 @@ def test_conversions_in_training_are_given_the_timbre_of_who_is_wanted(data, tea
         told = *frozen[0](mel), f0, mel, loudness_of(mel), batch["speaker"][rows], batch["quality"][rows]
         made = task.model(*told)
         inputs = *frozen[0](batch["heard"]), batch["f0"], batch["outlined"], loudness_of(batch["mel"])
+        loudness, outline = dynamics_of(batch, rows, inputs[-1][:2], task.model.config.outline)
         said = task.model(
-            *(x[:2] for x in inputs),
-            *(batch["speaker"][rows], batch["quality"][:2]),
+            *(x[:2] for x in inputs[:-1]),
+            *(loudness, batch["speaker"][rows], batch["quality"][:2]),
             moving=batch["moving"][:2],
+            outline=outline,
         )
     known = [tables_of(*remembered(*kept)) for kept in zip(made, mel, f0, strict=True)]
     wanted = add_lacking(said, batch["f0"][:2], known, OF_CONVERSIONS) - said
     assert wanted.abs().mean() > 0.1
     torch.testing.assert_close(given - bare, wanted, atol=1e-3, rtol=1e-3)
+
+
+def test_conversions_in_training_are_told_the_dynamics_of_who_is_wanted(data, teachers):
+    frozen = [checkpoint.load_from(teachers, kind) for kind in ("phone-recognizer", "speaker-encoder")]
+    config = ConverterTraining(batch_size=4, frames=200, swapped=0.5, pseudo=0.0, hidden=0.0)
+    task = ConverterTask(Converter(presets.find("converter", "tiny").model), *frozen, stores(data), config)
+    batch, told = task.batch(np.random.default_rng(0)), []
+
+    def listening(*given, outline=None, **others):
+        told.append((given[4], outline))
+        return task.model(*given, outline=outline, **others)
+
+    whose = partners(batch["speaker"], 2)
+    for higher in (0.0, 1.0):
+        other = batch["mel"].clone()
+        other[whose] += higher
+        task.losses(listening, batch | {"mel": torch.cat([batch["mel"][:2], other[2:]])}, 0)
+    (own, _), (loudness, outline), _, (louder, _) = told
+    assert own.shape[0] == 4
+    assert outline.shape == (2, 200, task.model.config.outline)
+    plain = loudness_of(batch["mel"])[:2]
+    for row, wanted in enumerate(whose.tolist()):
+        quantiles = [loudness_quantiles(batch["mel"][n], batch["f0"][n]) for n in (row, wanted)]
+        assert torch.equal(loudness[row], as_loud(plain[row], *quantiles))
+    raised = louder - loudness  # of those who are converted to somebody who speaks louder now
+    assert [round(float(x), 3) for x in raised.mean(1)] == [0.5 * (n >= 2) for n in whose.tolist()]
 
 
 def test_who_is_disguised_has_a_reference_of_the_same_tract(data, teachers, monkeypatch):

@@ -51,7 +51,7 @@ def loudness_quantiles(mel: Tensor, f0: Tensor) -> NDArray[np.float32]:
 
 
 def as_loud(loudness: Tensor, own: NDArray[np.float32], wanted: NDArray[np.float32]) -> Tensor:
-    """Loudness [B, T] of a speaker whose quantiles are `own` [Q] as that of one who has the `wanted` ones.
+    """Loudness [..., T] of a speaker whose quantiles are `own` [Q] as that of one who has the `wanted` ones.
 
     As it is where either is unknown. Beyond the quantiles, in pauses, it is as far from them as it was.
     """
@@ -74,7 +74,7 @@ def noises_of(mel: Tensor, f0: Tensor, count: int) -> NDArray[np.float32]:
 
 
 def as_noisy(outline: Tensor, own: NDArray[np.float32], wanted: NDArray[np.float32]) -> Tensor:
-    """Outlines [B, T, K] of a speaker of whom `noises_of` says `own` as those of one whose are `wanted`.
+    """Outlines [..., T, K] of a speaker of whom `noises_of` says `own` as those of one whose are `wanted`.
 
     As they are where either is unknown, or of another number of coefficients.
     """

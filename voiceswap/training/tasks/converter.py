@@ -15,7 +15,14 @@ from voiceswap.data.batches import Pool, Utterance, crop, held_out, load_utteran
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import perturb, warp_formants
 from voiceswap.models.converter import Converter
-from voiceswap.models.dynamics import loudness_of
+from voiceswap.models.dynamics import (
+    as_loud,
+    as_noisy,
+    loudness_of,
+    loudness_quantiles,
+    noises_of,
+    outline_of,
+)
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.timbre import OF_CONVERSIONS, add_lacking
@@ -73,6 +80,7 @@ class _Critics(nn.Module):
 class ConverterTask(Task):
     """L1 on mel; speaker consistency, also for swapped speakers; then a patch discriminator."""
 
+    model: Converter
     critic: _Critics
 
     def __init__(
@@ -188,7 +196,9 @@ class ConverterTask(Task):
         whose = partners(batch["speaker"], count)
         other, bands = batch["speaker"][whose], batch["bands"][whose]
         said, source, quality, moving = (batch[n][:count] for n in ("mel", "speaker", "quality", "moving"))
-        made = model(*(x[:count] for x in inputs), other, quality, moving=moving).float()
+        *told, loudness = (x[:count] for x in inputs)
+        loudness, outline = dynamics_of(batch, whose, loudness, self.model.config.outline)
+        made = model(*told, loudness, other, quality, moving=moving, outline=outline).float()
         if self.config.remembered:
             known = tables_for(model, self.recognizer, batch, whose)
             made = add_lacking(made, batch["f0"][:count], known, OF_CONVERSIONS)
@@ -247,6 +257,21 @@ def partners(speakers: Tensor, count: int) -> Tensor:
     nearest = alike.masked_fill(alike > _SAME, -1).argmax(1)
     rows = torch.arange(count, device=speakers.device)
     return torch.where(rows % 2 == 0, nearest, (rows - 1) % len(speakers))
+
+
+def dynamics_of(batch: Batch, whose: Tensor, loudness: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """`loudness` [b, T] and the outlines [b, T, K] of the first rows, as of whom they are converted to.
+
+    As in use, with what the rows `whose` [b] say in place of a reference.
+    """
+    louder, outlines = [], []
+    for row, wanted in enumerate(whose.tolist()):
+        own, there = ((batch["mel"][n], batch["f0"][n]) for n in (row, wanted))
+        louder.append(as_loud(loudness[row], loudness_quantiles(*own), loudness_quantiles(*there)))
+        told = batch["outlined"][row]
+        noises = noises_of(told, own[1], count), noises_of(*there, count)
+        outlines.append(as_noisy(outline_of(told[None], count)[0], *noises))
+    return torch.stack(louder), torch.stack(outlines)
 
 
 def tracts(heard: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
