@@ -15,16 +15,8 @@ from test_voice import voice
 from voiceswap import audio
 from voiceswap.conversion import Source
 from voiceswap.errors import OptionError
+from voiceswap.models import dynamics
 from voiceswap.models.converter import Converter
-from voiceswap.models.dynamics import (
-    QUANTILES,
-    as_loud,
-    as_noisy,
-    loudness_of,
-    loudness_quantiles,
-    noises_of,
-    outline_of,
-)
 from voiceswap.models.timbre import Timbre
 from voiceswap.studio import Studio
 from voiceswap.voice import Voice
@@ -39,38 +31,38 @@ def speech(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_loudness_takes_the_distribution_that_is_wanted(kathleen: list[Path]) -> None:
-    own = loudness_quantiles(*speech(kathleen[0]))
-    assert own.shape == (QUANTILES,)
-    wanted = own[QUANTILES // 2] + 0.5 + 2 * (own - own[QUANTILES // 2])
+    own = dynamics.loudness_quantiles(*speech(kathleen[0]))
+    assert own.shape == (dynamics.QUANTILES,)
+    wanted = own[dynamics.QUANTILES // 2] + 0.5 + 2 * (own - own[dynamics.QUANTILES // 2])
     told = torch.linspace(float(own[0]), float(own[-1]), 50)[None]
-    made = as_loud(told, own, wanted)
+    made = dynamics.as_loud(told, own, wanted)
     assert (made.diff() > 0).all()  # what was louder stays louder
-    torch.testing.assert_close(as_loud(torch.from_numpy(own)[None], own, wanted)[0].numpy(), wanted)
+    torch.testing.assert_close(dynamics.as_loud(torch.from_numpy(own)[None], own, wanted)[0].numpy(), wanted)
     pause, shout = torch.tensor([[own[0] - 2.0]]), torch.tensor([[own[-1] + 2.0]])
-    assert float(as_loud(pause, own, wanted)) == pytest.approx(wanted[0] - 2, abs=1e-5)
-    assert float(as_loud(shout, own, wanted)) == pytest.approx(wanted[-1] + 2, abs=1e-5)
+    assert float(dynamics.as_loud(pause, own, wanted)) == pytest.approx(wanted[0] - 2, abs=1e-5)
+    assert float(dynamics.as_loud(shout, own, wanted)) == pytest.approx(wanted[-1] + 2, abs=1e-5)
 
 
 def test_noises_take_the_mean_and_the_deviation_that_are_wanted() -> None:
     outline = torch.randn(1, 400, 3, generator=torch.Generator().manual_seed(0))
     own = torch.stack([outline[0].mean(0), outline[0].std(0)]).numpy()
     wanted = np.array([[0.5, -1.0, 2.0], [1.5, 0.7, 9.0]], np.float32)
-    made = as_noisy(outline, own, wanted)[0]
+    made = dynamics.as_noisy(outline, own, wanted)[0]
     torch.testing.assert_close(made.mean(0).numpy(), wanted[0], atol=1e-4, rtol=0)
     spread = own[1] * np.clip(wanted[1] / own[1], None, 1.6)  # no further than 1.6 times
     torch.testing.assert_close(made.std(0).numpy(), spread, atol=1e-4, rtol=0)
 
 
 def test_what_is_unknown_changes_nothing() -> None:
-    told, known = torch.randn(1, 30), np.linspace(-1, 1, QUANTILES).astype(np.float32)
+    told, known = torch.randn(1, 30), np.linspace(-1, 1, dynamics.QUANTILES).astype(np.float32)
     for pair in ((NOTHING, known), (known, NOTHING)):
-        assert torch.equal(as_loud(told, *pair), told)
+        assert torch.equal(dynamics.as_loud(told, *pair), told)
     outline, some, none = torch.randn(1, 30, 2), np.ones((2, 2), np.float32), np.zeros((2, 0), np.float32)
     for pair in ((none, some), (some, none), (some, np.ones((2, 3), np.float32))):
-        assert torch.equal(as_noisy(outline, *pair), outline)
+        assert torch.equal(dynamics.as_noisy(outline, *pair), outline)
     silent, unvoiced = torch.full((80, 60), -11.0), torch.zeros(60)
-    assert not len(loudness_quantiles(silent, unvoiced))
-    assert noises_of(silent, unvoiced, 4).shape == (2, 0)
+    assert not len(dynamics.loudness_quantiles(silent, unvoiced))
+    assert dynamics.noises_of(silent, unvoiced, 4).shape == (2, 0)
 
 
 def test_a_conversion_is_told_them_as_the_persons(
@@ -92,8 +84,8 @@ def test_a_conversion_is_told_them_as_the_persons(
     (_, as_own, noise), (_, raised, moved), (mel, plain, outline) = told
     torch.testing.assert_close(raised, as_own + 1)
     torch.testing.assert_close(moved, noise + 0.5)
-    assert torch.equal(plain, loudness_of(mel))
-    assert torch.equal(outline, outline_of(mel, outline.shape[2]))
+    assert torch.equal(plain, dynamics.loudness_of(mel))
+    assert torch.equal(outline, dynamics.outline_of(mel, outline.shape[2]))
 
 
 def test_a_stream_whose_source_is_known_is_told_the_same(
@@ -102,7 +94,7 @@ def test_a_stream_whose_source_is_known_is_told_the_same(
     own, convert, told = enroll(tiny_studio, kathleen), Converter.convert, []
 
     def listening(self: Converter, *given: Any) -> torch.Tensor:
-        told.append(bool((given[4] - loudness_of(given[3])).abs().max() > 0.5))
+        told.append(bool((given[4] - dynamics.loudness_of(given[3])).abs().max() > 0.5))
         return convert(self, *given)
 
     monkeypatch.setattr(Converter, "convert", listening)
@@ -133,7 +125,7 @@ def test_a_timbre_from_before_knows_none(tiny_studio: Studio, kathleen: list[Pat
     again = Timbre.from_dict(timbre.to_dict())
     np.testing.assert_array_equal(again.loudness, timbre.loudness)
     np.testing.assert_array_equal(again.noises, timbre.noises)
-    assert len(again.loudness) == QUANTILES
+    assert len(again.loudness) == dynamics.QUANTILES
     parts = timbre.to_dict()
     del parts["loudness"], parts["noises"]
     before = Timbre.from_dict(parts)

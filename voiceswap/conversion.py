@@ -15,14 +15,7 @@ from torch import Tensor
 from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS, f0_track, log_mel, pitch_statistics
 from voiceswap.errors import AudioError
-from voiceswap.models.dynamics import (
-    as_loud,
-    as_noisy,
-    loudness_of,
-    loudness_quantiles,
-    noises_of,
-    outline_of,
-)
+from voiceswap.models import dynamics
 from voiceswap.models.timbre import Timbre
 from voiceswap.voice import Voice
 
@@ -80,18 +73,20 @@ class Source:
         moved = voice.f0_median * 2 ** (pitch / 12) * np.exp(np.clip(excursion, -1.4, 1.4))
         return torch.from_numpy(np.where(f0 > 0, np.maximum(moved, _LOWEST), 0.0).astype(np.float32))
 
-    def loudness(self, mel: Tensor, timbre: Timbre | None) -> Tensor:
-        """Loudness [B, T] of the recording's log-mels [B, M, T], as of whom the `timbre` is of, if known."""
-        wanted = np.zeros(0, np.float32) if timbre is None else timbre.loudness
-        return as_loud(loudness_of(mel), self._quantiles, wanted)
+    def dynamics(self, mel: Tensor, timbre: Timbre | None, count: int) -> tuple[Tensor, Tensor]:
+        """Loudness [B, T] and outlines [B, T, `count`] of log-mels [B, M, T] of the recording.
 
-    def outline(self, mel: Tensor, timbre: Timbre | None, count: int) -> Tensor:
-        """Outlines [B, T, `count`] of the recording's log-mels [B, M, T], likewise."""
-        outline = outline_of(mel, count)
-        if timbre is None or not timbre.noises.size or not len(self.speech):
-            return outline
-        own = noises_of(self.mel[0], torch.from_numpy(self.f0), count)
-        return as_noisy(outline, own, timbre.noises)
+        As those of whom the `timbre` is of, as far as both are known.
+        """
+        loudness, outline = dynamics.loudness_of(mel), dynamics.outline_of(mel, count)
+        if timbre is None or not len(self.speech):
+            return loudness, outline
+        if count not in self._noises:  # a stream asks for them again and again
+            self._noises[count] = dynamics.noises_of(self.mel[0], torch.from_numpy(self.f0), count)
+        return (
+            dynamics.as_loud(loudness, self._quantiles, timbre.loudness),
+            dynamics.as_noisy(outline, self._noises[count], timbre.noises),
+        )
 
     @cached_property
     def mel(self) -> Tensor:
@@ -100,9 +95,11 @@ class Source:
 
     @cached_property
     def _quantiles(self) -> NDArray[np.float32]:
-        if not len(self.speech):
-            return np.zeros(0, np.float32)
-        return loudness_quantiles(self.mel[0], torch.from_numpy(self.f0))
+        return dynamics.loudness_quantiles(self.mel[0], torch.from_numpy(self.f0))
+
+    @cached_property
+    def _noises(self) -> dict[int, NDArray[np.float32]]:
+        return {}
 
 
 @dataclass(frozen=True)

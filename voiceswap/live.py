@@ -169,9 +169,8 @@ class Live:
         """The log-mel [1, M, T] in the wanted voice of the window's, whose F0 [1, T] is moved already."""
         mel, f0 = mel.to(self._device), f0.to(self._device)
         content, logits = self._recognizer(mel)
-        loudness = self._source.loudness(mel, self._timbre)
-        outline = self._source.outline(mel, self._timbre, self._converter.config.outline)
-        given = content, logits, f0, mel, loudness, outline, self._vector, self._quality
+        told = self._source.dynamics(mel, self._timbre, self._converter.config.outline)
+        given = content, logits, f0, mel, *told, self._vector, self._quality
         return self._converter.convert(*given, self._adapter, self._timbre)
 
     def _rendered(self, mel: Tensor, f0: Tensor, before: int) -> NDArray[np.float32]:

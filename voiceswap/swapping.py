@@ -33,8 +33,8 @@ def swapped(source: Source, voice: Voice, models: Models, pitch: float) -> Itera
         mel = log_mel(torch.from_numpy(window.samples)[None]).to(device)
         f0 = source.move(f0_track(window.samples), voice, pitch)[None].to(device)
         content, logits = models.recognizer(mel)
-        outline = source.outline(mel, timbre, models.converter.config.outline)
-        given = content, logits, f0, mel, source.loudness(mel, timbre), outline, speaker, quality
+        told = source.dynamics(mel, timbre, models.converter.config.outline)
+        given = content, logits, f0, mel, *told, speaker, quality
         made = models.converter.convert(*given, adapter, timbre)
         frames = slice(window.before, window.before + window.frames + _CROSSFADE)
         part = Acoustics(made[0, :, frames], f0[0, frames])

@@ -105,8 +105,8 @@ class Converter(nn.Module):
         moving: Tensor | None = None,
         outline: Tensor | None = None,
     ) -> Tensor:
-        """`f0` in Hz of the wanted sound, `heard` the log-mel [B, M, T] of the source, `loudness` as in
-        `dynamics`.
+        """`f0` in Hz of the wanted sound, `heard` the log-mel [B, M, T] of the source, `loudness` of it as
+        `loudness_of` gives it.
 
         `adapter` [decoder blocks, 2 C] moves the decoder's gains and shifts towards one person. The moves are
         those of `heard`, or in training of `moving` [B, M, T], of another tract; the `outline` [B, T, K] is

@@ -14,15 +14,8 @@ from torch import Tensor, nn
 from voiceswap.data.batches import Pool, Utterance, crop, held_out, load_utterances, weighs
 from voiceswap.data.features import FeatureStore
 from voiceswap.data.perturb import perturb, warp_formants
+from voiceswap.models import dynamics
 from voiceswap.models.converter import Converter
-from voiceswap.models.dynamics import (
-    as_loud,
-    as_noisy,
-    loudness_of,
-    loudness_quantiles,
-    noises_of,
-    outline_of,
-)
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.timbre import OF_CONVERSIONS, add_lacking
@@ -166,7 +159,7 @@ class ConverterTask(Task):
         with torch.no_grad():
             content, logits = self.recognizer.to(batch["mel"].device)(batch["heard"])
         bare: Any = getattr(model, "module", model)
-        loudness = loudness_of(batch["mel"])
+        loudness = dynamics.loudness_of(batch["mel"])
         inputs = (content, logits, batch["f0"], batch["outlined"], loudness)
         mel = model(*inputs, batch["speaker"], batch["quality"], moving=batch["moving"]).float()
         weight = batch["bands"].expand_as(mel)
@@ -237,7 +230,7 @@ class ConverterTask(Task):
             logits,
             batch["f0"],
             batch["outlined"],
-            loudness_of(batch["mel"]),
+            dynamics.loudness_of(batch["mel"]),
             batch["speaker"],
             batch["quality"],
         )
@@ -267,10 +260,14 @@ def dynamics_of(batch: Batch, whose: Tensor, loudness: Tensor, count: int) -> tu
     louder, outlines = [], []
     for row, wanted in enumerate(whose.tolist()):
         own, there = ((batch["mel"][n], batch["f0"][n]) for n in (row, wanted))
-        louder.append(as_loud(loudness[row], loudness_quantiles(*own), loudness_quantiles(*there)))
+        louder.append(
+            dynamics.as_loud(
+                loudness[row], dynamics.loudness_quantiles(*own), dynamics.loudness_quantiles(*there)
+            )
+        )
         told = batch["outlined"][row]
-        noises = noises_of(told, own[1], count), noises_of(*there, count)
-        outlines.append(as_noisy(outline_of(told[None], count)[0], *noises))
+        noises = dynamics.noises_of(told, own[1], count), dynamics.noises_of(*there, count)
+        outlines.append(dynamics.as_noisy(dynamics.outline_of(told[None], count)[0], *noises))
     return torch.stack(louder), torch.stack(outlines)
 
 
