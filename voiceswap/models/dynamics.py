@@ -42,9 +42,14 @@ def outline_of(mel: Tensor, count: int) -> Tensor:
     return (outline - (outline * loud).sum(1, keepdim=True)) / 4
 
 
+def is_speech(mel: Tensor, f0: Tensor) -> Tensor:
+    """Whether someone is heard in the frames of a log-mel [M, T] of F0 [T], voiced or loud enough: [T]."""
+    return (f0 > 0) | (mel.mean(0) > _SILENT)
+
+
 def loudness_quantiles(mel: Tensor, f0: Tensor) -> NDArray[np.float32]:
     """Of the loudness of a log-mel [M, T] of F0 [T] where someone speaks [Q]; none [0] without speech."""
-    spoken = loudness_of(mel[None])[0][(f0 > 0) | (mel.mean(0) > _SILENT)]
+    spoken = loudness_of(mel[None])[0][is_speech(mel, f0)]
     if len(spoken) < _FEWEST:
         return np.zeros(0, np.float32)
     return np.quantile(spoken.cpu().numpy(), _SHARES).astype(np.float32)
@@ -67,7 +72,7 @@ def noises_of(mel: Tensor, f0: Tensor, count: int) -> NDArray[np.float32]:
 
     None [2, 0] where there are hardly any.
     """
-    noises = outline_of(mel[None], count)[0][(f0 <= 0) & (mel.mean(0) > _SILENT)]
+    noises = outline_of(mel[None], count)[0][is_speech(mel, f0) & (f0 <= 0)]
     if len(noises) < _FEWEST:
         return np.zeros((2, 0), np.float32)
     return torch.stack([noises.mean(0), noises.std(0)]).cpu().numpy()

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 MOST = 2000
 """Frames that are remembered: 21 s, silences left out."""
 _FEWEST = 20  # of a kind: fewer tell no more than their mean, if that
-_SILENT = -6.0  # mean log magnitude of unvoiced frames below which nobody is heard
 _EMPTY = -9.0  # log magnitude: bands in which even loud frames have less lie above what the recording carries
 _OUTLINE, _AROUND = 20, 2  # cosine coefficients that tell sounds apart, and frames to either side that help
 _WIDE = _OUTLINE * (1 + 2 * _AROUND)
@@ -168,8 +167,10 @@ def remembered(made: Tensor, heard: Tensor, f0: Tensor) -> tuple[Tensor, Tensor,
     """Of log-mels [M, T] as they were made and `heard`, and F0 [T]: what `tables_of` takes."""
     import torch
 
+    from voiceswap.models.dynamics import is_speech
+
     voiced = f0 > 0
-    spoken = torch.nonzero(voiced | (heard.mean(0) > _SILENT))[:, 0]
+    spoken = torch.nonzero(is_speech(heard, f0))[:, 0]
     spoken = spoken[:: max(1, -(-len(spoken) // MOST))]
     carried = heard.quantile(0.99, 1) > _EMPTY  # a dull recording makes no voice dull
     # Not smoothed, nor is what is found: it changes from frame to frame, and in that who speaks is heard.
