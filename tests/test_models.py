@@ -15,7 +15,7 @@ from voiceswap.models import converter, detector, phone_recognizer, speaker_enco
 from voiceswap.models.converter import Converter, moves_of
 from voiceswap.models.dynamics import loudness_of, outline_of
 from voiceswap.models.phone_recognizer import CLASSES, PhoneRecognizer, to_class
-from voiceswap.models.postfilter import OF_PEOPLE, keep_energy, sharpen
+from voiceswap.models.postfilter import OF_PEOPLE, keep_energy, lighten, sharpen
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.models.vocoder import Vocoder, bridge, pulses
@@ -567,6 +567,14 @@ def test_a_conversion_keeps_most_of_the_source_s_dynamics():
     assert -1.6 < float(kept[0, 10, 50] - mel[0, 10, 50]) < -0.8
     heard[:, :, 30:] = -30.0  # digital silence: no more than a bounded change
     assert float((keep_energy(mel, heard) - mel).min()) >= -2.0 - 1e-5
+
+
+def test_built_in_voices_have_less_boom():
+    taken = -lighten(torch.zeros(2, 80, 5)).mean((0, 2))
+    assert 20 / np.log(10) * float(taken[0]) == pytest.approx(3, abs=0.05)
+    assert close(taken[:7], taken[:1].expand(7))  # bands lie 37 Hz apart
+    assert not taken[19:].any()
+    assert (taken[:-1] >= taken[1:]).all()
 
 
 def test_what_is_heard_has_passed_the_postfilter():

@@ -32,7 +32,7 @@ from voiceswap.errors import (
     VoiceFileError,
 )
 from voiceswap.models.adapter import Adapter
-from voiceswap.models.postfilter import OF_PEOPLE
+from voiceswap.models.postfilter import OF_PEOPLE, lighten
 from voiceswap.provenance import Consent
 from voiceswap.speech import Speech
 from voiceswap.swapping import away
@@ -736,11 +736,18 @@ def test_a_quiet_room_is_asked_for_and_of_people_less(
         asked.append((options["quality"], options["contrast"]))
         return synthesize(*given, **options)
 
+    def lightening(mel: torch.Tensor) -> torch.Tensor:
+        lightened.append(len(asked))
+        return lighten(mel)
+
+    lightened: list[int] = []
     monkeypatch.setattr(tiny_studio._models.synthesizer, "synthesize", listening)
+    monkeypatch.setattr("voiceswap.reading.lighten", lightening)
     own = enroll(tiny_studio, kathleen)
     for voice in (tiny_studio.voices["alto-1"], own, replace(own, timbre=None)):
         tiny_studio.speak("Good morning.", voice)
     assert asked == [(1.4, 1.0), (0.2, 0.0), (0.2, OF_PEOPLE)]
+    assert lightened == [1]  # the built-in voice alone
 
 
 def test_no_moved_pitch_falls_below_what_a_voice_has(alto: Voice) -> None:

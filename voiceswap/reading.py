@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS
 from voiceswap.bundle import Models
-from voiceswap.models.postfilter import OF_PEOPLE
+from voiceswap.models.postfilter import OF_PEOPLE, lighten
 from voiceswap.prosody import Prosody, prosody_of
 from voiceswap.rendering import render
 from voiceswap.voice import Voice
@@ -87,6 +87,8 @@ def read_aloud(
             f0=None if prosody is None else prosody.f0.to(device),
             **({} if np.isnan(voice.rate) else {"rate": voice.rate}),
         )
+        if voice.builtin:
+            made = replace(made, mel=lighten(made.mel))
         # Of a pause that was asked for, what lies within the pieces is a part.
         made, before, after = made.trimmed(
             max(0.0, silence) if exact else None, pause / 2 if sentence.exact else None
