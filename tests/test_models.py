@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -575,6 +576,27 @@ def test_built_in_voices_have_less_boom():
     assert close(taken[:7], taken[:1].expand(7))  # bands lie 37 Hz apart
     assert not taken[19:].any()
     assert (taken[:-1] >= taken[1:]).all()
+
+
+def test_melodies_of_people_move_slowly(monkeypatch: pytest.MonkeyPatch):
+    model = tiny("synthesizer")
+    shape, voicing = torch.tensor([[1.0, -1.0] * 12]), torch.ones(1, 24)
+    shape[:, 12:], voicing[:, 12:16] = 0.5, -1.0
+    monkeypatch.setattr(model, "melody", lambda *given: (shape, voicing))
+    timbre = SimpleNamespace(add=lambda mel, f0, share: mel)
+    given = torch.arange(2, 8), torch.zeros(6, dtype=torch.long)
+    options = {
+        "speaker": torch.nn.functional.normalize(torch.randn(192), dim=0),
+        "f0_median": 150.0,
+        "f0_spread": 0.2,
+        "durations": torch.full((6,), 4),
+    }
+    plain, own = (model.synthesize(*given, **options, timbre=known).f0 for known in (None, timbre))
+    assert not plain[12:16].any()
+    assert not own[12:16].any()
+    assert float(plain[:12].log().std()) > 4 * float(own[:12].log().std())
+    # What is not voiced, where a melody is a guess, moves nothing: the end is as high as before.
+    assert close(own[16:], plain[16:])
 
 
 def test_what_is_heard_has_passed_the_postfilter():

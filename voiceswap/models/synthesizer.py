@@ -24,6 +24,9 @@ _LONGER = 1.2  # times the duration: what a listener takes for emphasis by a rea
 _HIGHER = 3.0  # semitones
 _LOUDER = 0.35  # log magnitude: 3 dB
 _LIVELY = 1.2  # a predicted melody is a mean of possible ones, and flatter than each of them by this much
+_EVEN = (
+    9  # frames over which people's melodies are smoothed: faster moves are guessed, and heard as another's
+)
 DEFAULT_RATE = 13.0
 """Phones a second of ordinary reading."""
 
@@ -188,8 +191,8 @@ class Synthesizer(nn.Module):
         `speed` multiplies the tempo; `pitch` moves F0 by semitones. With `durations` [P] in frames and the
         `f0` [T] that goes with them neither is predicted. Where `emphasis` [P] is 1 a phone is longer, higher
         and louder than predicted, by rule (`_LONGER`, `_HIGHER`, `_LOUDER`). `language` is one of the
-        configuration's. `timbre` adds what is remembered of the speaker's reference, `contrast` is the
-        postfilter's share; there is none at 0.
+        configuration's. `timbre` adds what is remembered of the speaker's reference, to a melody without what
+        is faster than 0.1 s; `contrast` is the postfilter's share, there is none at 0.
         """
         condition = self.condition(speaker[None], torch.tensor([quality], device=ids.device))
         pace = torch.tensor([rate], device=ids.device)
@@ -206,6 +209,8 @@ class Synthesizer(nn.Module):
         swell = None if emphasis is None else _swell(emphasis, durations, frames)
         if f0 is None:
             shape, voicing = self.melody(spread, condition)
+            if timbre is not None:
+                shape = _evened(shape, voicing > 0)
             hertz = f0_median * 2 ** (pitch / 12) * torch.exp((_LIVELY * shape).clamp(-3.5, 3.5) * f0_spread)
             if swell is not None:
                 hertz = hertz * 2 ** (_HIGHER / 12 * swell)
@@ -217,6 +222,13 @@ class Synthesizer(nn.Module):
             mel = postfilter.sharpen(mel, f0[None], share=contrast, unvoiced=True)
         mel = mel[0]
         return Acoustics(mel if swell is None else mel + _LOUDER * swell, f0)
+
+
+def _evened(shape: Tensor, voiced: Tensor) -> Tensor:
+    """A melody [B, T] as means over the `voiced` [B, T] ones of `_EVEN` frames."""
+    weight = voiced.to(shape.dtype)
+    sums = postfilter.smooth(torch.stack([shape * weight, weight], 1), _EVEN)
+    return sums[:, 0] / sums[:, 1].clamp(min=1 / _EVEN)
 
 
 def _swell(emphasis: Tensor, durations: Tensor, frames: int) -> Tensor:
