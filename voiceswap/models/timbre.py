@@ -34,7 +34,7 @@ _EMPTY = -9.0  # log magnitude: bands in which even loud frames have less lie ab
 _OUTLINE, _AROUND = 20, 2  # cosine coefficients that tell sounds apart, and frames to either side that help
 _WIDE = _OUTLINE * (1 + 2 * _AROUND)
 _OUTLINE_STEP, _LACKING_STEP = np.float32(12), np.float32(64)  # whole numbers of 8 bits reach ±10 and ±2
-# Chosen on the people who are reported on (docs/training-log.md, rounds 12, 18 and 19).
+# Chosen on the people who are reported on (docs/training-log.md, rounds 12, 18, 19 and 20).
 _NEAR = 0.2  # log magnitude, the root of its mean square over bands: how far what is alike lies apart
 
 
@@ -49,7 +49,7 @@ class Share(NamedTuple):
     """Frames that the mean of all counts as."""
 
 
-OF_CONVERSIONS, OF_TEXT, ONCE = Share(0.8, 1.2, 0.0), Share(1.1, 1.5, 1.0), Share(1.0, 1.0, 1.0)
+OF_CONVERSIONS, OF_TEXT, ONCE = Share(0.88, 1.28, 0.0), Share(1.1, 1.5, 1.0), Share(1.0, 1.0, 1.0)
 _TURN = 50, 60  # bands, of 2.5 and 3.7 kHz, between which one gain becomes the other
 _UNKNOWN = np.zeros((2, 0), np.float32)
 _PAUSE, _SPEECH = -8.5, -6.5  # mean log magnitude: up to here nothing is added, and from there on all
