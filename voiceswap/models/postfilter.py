@@ -53,7 +53,7 @@ def sharpen(mel: Tensor, f0: Tensor, *, share: float, unvoiced: bool) -> Tensor:
 def lighten(mel: Tensor) -> Tensor:
     """Log-mel [..., M, T] of a built-in voice less its boom: 3 dB below 300 Hz, and nothing from 700 Hz on.
 
-    Each decibel is worth 0.01 of DNSMOS and 0.02 of Distill-MOS. People's voices keep what they have.
+    Both judges hear them cleaner (docs/training-log.md, round 20). People's voices keep what they have.
     """
     low, high = _LOW
     return mel - _LIGHTER * ((high - _centres().to(mel.device)) / (high - low)).clamp(0, 1)[:, None]

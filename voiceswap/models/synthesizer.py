@@ -24,9 +24,7 @@ _LONGER = 1.2  # times the duration: what a listener takes for emphasis by a rea
 _HIGHER = 3.0  # semitones
 _LOUDER = 0.35  # log magnitude: 3 dB
 _LIVELY = 1.2  # a predicted melody is a mean of possible ones, and flatter than each of them by this much
-_EVEN = (
-    9  # frames over which people's melodies are smoothed: faster moves are guessed, and heard as another's
-)
+_EVEN = 9  # frames over which people's melodies are smoothed: what is faster is a guess, and not theirs
 DEFAULT_RATE = 13.0
 """Phones a second of ordinary reading."""
 
