@@ -1,17 +1,23 @@
 """Mel-cepstral distortion of conversions against the target's own recording of the same sentence.
 
-    python benchmarks/parallel.py ONE OTHER [--weights FOLDER]
+    python benchmarks/parallel.py ONE OTHER... [--more FOLDER] [--minutes 12] [--weights FOLDER]
 
-ONE and OTHER are folders in which two speakers say the same sentences under the same file names. Each is
-enrolled from three of them; the rest are converted both ways and aligned with the target's recording by
-dynamic time warping. The distortion (Kubichek, 1993) is that of 24 cepstral coefficients of the 80-band
-log-mel, without the first, which is the level. The unconverted source against the same recording is the
-figure to beat. Consent is recorded as the open licence of what is read: give recordings that have one.
+ONE and every OTHER are folders in which speakers say the same sentences under the same file names. Each is
+enrolled from three of them; the rest are converted from ONE to each OTHER and back, and aligned with the
+target's recording by dynamic time warping. The distortion (Kubichek, 1993) is that of 24 cepstral
+coefficients of the 80-band log-mel, without the first, which is the level. The unconverted source against
+the same recording is the figure to beat.
+
+With `--more` the same is measured again with an adapter for every speaker: FOLDER holds, in folders of the
+speakers' names, 2 to 20 minutes of their speech in other sentences. Each is trained for `--minutes`, in
+FOLDER/NAME.run, and kept in FOLDER/NAME.voice; what is kept is used again. Consent is recorded as the open
+licence of what is read: give recordings that have one.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -24,6 +30,8 @@ import voiceswap
 from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS, log_mel
 from voiceswap.provenance import Consent
+from voiceswap.training.adapt import adapt
+from voiceswap.voice import Voice
 
 ENROLLED = 3
 COEFFICIENTS = 24
@@ -45,34 +53,59 @@ def distortion(one: np.ndarray, other: np.ndarray) -> float:
     return float(20 / np.log(10) * gaps.mean() / np.sqrt(ACOUSTICS.n_mels))
 
 
+def enrolled(studio: voiceswap.Studio, folder: Path, names: Sequence[str]) -> Voice:
+    consent = Consent(folder.name, ("convert", "train"), date.today(), given="the open licence of the speech")
+    return studio.enroll([recordings(folder)[name] for name in names], consent=consent)
+
+
+def adapted(
+    voice: Voice, speech: Path | Sequence[Path], out: Path, minutes: float, weights: Path | None = None
+) -> Voice:
+    """`voice` with an adapter from `speech`, trained in `out`/NAME.run unless `out`/NAME.voice is there."""
+    kept = out / f"{voice.name}.voice"
+    if not kept.exists():
+        adapt(voice, speech, out / f"{voice.name}.run", minutes=minutes, weights=weights).save(kept)
+    return Voice.load(kept)
+
+
+def recordings(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.iterdir())}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folders", type=Path, nargs=2, metavar=("ONE", "OTHER"))
+    parser.add_argument("one", type=Path, metavar="ONE")
+    parser.add_argument("others", type=Path, nargs="+", metavar="OTHER")
+    parser.add_argument("--more", type=Path)
+    parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--weights", type=Path)
     args = parser.parse_args()
     studio = voiceswap.load("cpu", weights=args.weights)
-    files = [{path.stem: path for path in sorted(folder.iterdir())} for folder in args.folders]
-    names = sorted(files[0].keys() & files[1].keys())
-    voices = [
-        studio.enroll(
-            [found[name] for name in names[:ENROLLED]],
-            consent=Consent(folder.name, ("convert",), date.today(), given="the open licence of the speech"),
-        )
-        for folder, found in zip(args.folders, files, strict=True)
-    ]
-    for source, target in ((0, 1), (1, 0)):
-        before, after = [], []
-        for name in names[ENROLLED:]:
-            wanted = audio.read(files[target][name])
-            before.append(distortion(audio.read(files[source][name]), wanted))
-            after.append(distortion(studio.convert(files[source][name], voices[target]).samples, wanted))
-        fall = 100 * (1 - np.mean(after) / np.mean(before))
-        print(
-            f"{args.folders[source].name} → {args.folders[target].name}: {len(after)} sentences, "
-            f"{np.mean(before):.2f} dB unconverted, {np.mean(after):.2f} dB converted, {fall:.0f} % less"
-        )
+    folders = [args.one, *args.others]
+    names = sorted(set.intersection(*(set(recordings(folder)) for folder in folders)))
+    voices = [[enrolled(studio, folder, names[:ENROLLED])] for folder in folders]
+    if args.more:
+        for kinds in voices:
+            kinds.append(adapted(kinds[0], args.more / kinds[0].name, args.more, args.minutes, args.weights))
+    falls = []
+    print(f"{len(names) - ENROLLED} sentences, in dB: unconverted, converted" + ", adapted" * bool(args.more))
+    for other, kinds in zip(args.others, voices[1:], strict=True):
+        for source, target, known in ((args.one, other, kinds), (other, args.one, voices[0])):
+            rows = []
+            for name in names[ENROLLED:]:
+                said, wanted = recordings(source)[name], audio.read(recordings(target)[name])
+                made = [studio.convert(said, voice).samples for voice in known]
+                rows.append([distortion(samples, wanted) for samples in (audio.read(said), *made)])
+            means = np.mean(rows, 0)
+            falls.append(100 * (1 - means[1:] / means[0]))
+            shown = ", ".join(f"{mean:.2f}" for mean in means)
+            less = " and ".join(f"{fall:.0f}" for fall in falls[-1])
+            print(f"{source.name} → {target.name}: {shown}; {less} % less", flush=True)
+    print(
+        f"mean of {len(falls)} directions: {' and '.join(f'{fall:.1f}' for fall in np.mean(falls, 0))} % less"
+    )
 
 
 if __name__ == "__main__":
