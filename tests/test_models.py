@@ -594,7 +594,7 @@ def test_melodies_of_people_move_slowly(monkeypatch: pytest.MonkeyPatch):
     plain, own = (model.synthesize(*given, **options, timbre=known).f0 for known in (None, timbre))
     assert not plain[12:16].any()
     assert not own[12:16].any()
-    assert float(plain[:12].log().std()) > 4 * float(own[:12].log().std())
+    assert 3 < float(plain[:12].log().std() / own[:12].log().std()) < 4  # nine frames' mean alone is nine
     # What is not voiced, where a melody is a guess, moves nothing: the end is as high as before.
     assert close(own[16:], plain[16:])
 

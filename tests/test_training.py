@@ -33,7 +33,7 @@ from voiceswap.models.converter import Converter
 from voiceswap.models.dynamics import as_loud, loudness_of, loudness_quantiles
 from voiceswap.models.phone_recognizer import CLASSES, SIZES, PhoneRecognizer, to_class
 from voiceswap.models.synthesizer import Synthesizer
-from voiceswap.models.timbre import OF_CONVERSIONS, add_lacking, remembered, tables_of
+from voiceswap.models.timbre import OF_CONVERSIONS, ONCE, add_lacking, remembered, tables_of
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features
 from voiceswap.text.phonemes import parse
 from voiceswap.training import presets
@@ -885,7 +885,7 @@ def test_who_is_disguised_has_a_reference_of_the_same_tract(data, teachers, monk
         )
 
 
-def test_text_in_training_is_given_the_timbre_of_people_but_not_of_teachers(data, teachers):
+def test_text_in_training_is_given_the_timbre_of_people_but_not_of_teachers(data, teachers, monkeypatch):
     kinds = ("speaker-encoder", "phone-recognizer")
     encoder, recognizer = (checkpoint.load_from(teachers, kind) for kind in kinds)
     frozen = recognizer, Converter(presets.find("converter", "tiny").model)
@@ -908,6 +908,12 @@ def test_text_in_training_is_given_the_timbre_of_people_but_not_of_teachers(data
     assert losses[0]["mel"] < losses[1]["mel"]
     assert losses[0]["understood"] > 0
     assert "understood" not in task.losses(task.model, batch, -1)[0]
+    # The recognizer alone hears as much of the timbre as people are given who are enrolled.
+    monkeypatch.setattr("voiceswap.training.tasks.synthesizer.OF_TEXT", ONCE)
+    torch.manual_seed(0)
+    once = task.losses(task.model, batch, 0)[0]
+    assert once["mel"] == losses[0]["mel"]
+    assert once["understood"] != losses[0]["understood"]
 
 
 def test_outline_and_moves_are_told_of_different_tracts():

@@ -19,7 +19,7 @@ from voiceswap.models.converter import Converter
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.speaker_encoder import SpeakerEncoder
 from voiceswap.models.synthesizer import Synthesizer
-from voiceswap.models.timbre import ONCE, add_lacking
+from voiceswap.models.timbre import OF_TEXT, ONCE, add_lacking
 from voiceswap.nn.blocks import lengths_to_mask
 from voiceswap.nn.decoder import recording_quality
 from voiceswap.nn.discriminators import MelDiscriminator, judge_mels
@@ -58,7 +58,8 @@ class SynthesizerTraining:
     understood: float = 0.0
     """Weight of being understood by the recognizer as the recording is."""
     remembered: int = 0
-    """Frames of another recording of who is wanted, whose timbre is added, if not 0."""
+    """Frames of another recording of who is wanted, whose timbre is added, if not 0: once for the other
+    judges, and for the recognizer as much as `speak` adds."""
 
 
 def band_weights(bands: Sequence[str]) -> Tensor:
@@ -191,9 +192,11 @@ class SynthesizerTask(Task):
         mel = bare.decode(spread * mask, batch["f0"], condition, mask).float()
         if self.recognizer is not None:
             self.recognizer.to(mel.device)
+        heard = mel[: (len(mel) + 1) // 2]  # by the recognizer: every row would take as long as all else
         if self.converter is not None and self.recognizer is not None and step >= 0:
             rows = torch.arange(len(mel), device=mel.device)
             known = tables_for(self.converter.to(mel.device), self.recognizer, batch, rows)
+            heard = add_lacking(heard, batch["f0"][: len(heard)], known[: len(heard)], OF_TEXT)
             mel = add_lacking(mel, batch["f0"], known, ONCE)  # more would be unlearnt by the distance in mel
 
         flat = mask.squeeze(-1)
@@ -212,9 +215,10 @@ class SynthesizerTask(Task):
             / flat.sum(),
         }
         if self.recognizer is not None and self.config.understood and step >= 0:
-            half = (len(mel) + 1) // 2  # every row would take as long as all else
-            beyond = mask[:half, :, 0] == 0
-            made, said = (x[:half].masked_fill(beyond[:, None], _SILENT) for x in (mel, batch["mel"]))
+            beyond = mask[: len(heard), :, 0] == 0
+            made, said = (
+                x[: len(heard)].masked_fill(beyond[:, None], _SILENT) for x in (heard, batch["mel"])
+            )
             losses["understood"] = self.config.understood * misunderstood(self.recognizer, made, said)
         return finish_losses(self, self.critic, losses, mel, batch, mask, step)
 
