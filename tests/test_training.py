@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file
+from scipy.signal import firwin
 
 pytest.importorskip("accelerate", reason="needs voiceswap[train]")
 pytest.importorskip("lhotse", reason="needs voiceswap[train]")
@@ -48,6 +49,7 @@ from voiceswap.training.run import align, run, stores
 from voiceswap.training.speakers import SpeakerTable, store_vectors
 from voiceswap.training.spoken import speak
 from voiceswap.training.tasks import references
+from voiceswap.training.tasks.adapter import AdapterTask, AdapterTraining
 from voiceswap.training.tasks.converter import ConverterTask, ConverterTraining, dynamics_of, partners, tracts
 from voiceswap.training.tasks.judging import misunderstood, unlike
 from voiceswap.training.tasks.phone_recognizer import (
@@ -281,6 +283,33 @@ def test_an_adapter_brings_the_decoder_nearer_to_the_person(
     foreign = replace(again, adapter=replace(again.adapter, converter="0" * 64))
     with pytest.raises(VoiceFileError, match="Adapt it again"):
         tiny_studio.convert(kathleen[0], foreign)
+
+
+def test_an_adapter_leaves_bands_alone_that_its_recordings_do_not_carry(tiny_weights):
+    converter, recognizer = (
+        checkpoint.load(tiny_weights / f"{kind}.safetensors", kind)
+        for kind in ("converter", "phone-recognizer")
+    )
+    noise = 0.05 * np.random.default_rng(0).standard_normal(4 * audio.SAMPLE_RATE)
+    below = firwin(255, 3000, fs=audio.SAMPLE_RATE, window="blackman")
+    dull = np.convolve(noise, below)
+    vector = np.eye(converter.config.speaker, dtype=np.float32)[0]
+    task = AdapterTask(converter, recognizer, vector, [dull.astype(np.float32)], AdapterTraining(2, 64))
+    taught = task.taught[:, 0]
+    assert taught[:40].all()
+    assert not taught[70:].any()
+    batch = task.batch(np.random.default_rng(0))
+    with torch.no_grad():
+        bare = task.losses(task.model, batch, 0)[0]["mel"]
+        batch["mel"][:, ~taught] -= 5.0
+        assert torch.isclose(task.losses(task.model, batch, 0)[0]["mel"], bare, atol=0.05)
+        batch["mel"][:, taught] -= 5.0
+        assert task.losses(task.model, batch, 0)[0]["mel"] > bare + 1
+        # Where nothing is taught, every move away from what was made before counts.
+        task.taught[:] = False
+        assert task.losses(task.model, batch, 0)[0]["mel"] == 0
+        task.model.offsets += 1.0
+        assert task.losses(task.model, batch, 0)[0]["mel"] > 0.01
 
 
 def test_what_nobody_is_adapted_to(tiny_studio, tiny_weights, kathleen, talks, tmp_path):
