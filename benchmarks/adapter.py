@@ -72,7 +72,7 @@ def main() -> None:
     print(f"| | | {' | '.join(COLUMNS.values())} | items |\n|---|---|{'---|' * (len(COLUMNS) + 1)}")
     for number, label in enumerate(("zero-shot", "adapted")):
         out = args.out / label
-        out.mkdir(exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
         for item in plan.items:
             assert item.source is not None
             made = studio.convert(item.source.path, voices[item.target][number])

@@ -15,7 +15,7 @@ SHOWN = {
     "vocoder": ("mel", "linear"),
     "phone-recognizer": ("frames", "phone_error/kathleen", "phone_error/librispeech-dev"),
     "speaker-encoder": ("teacher", "equal_error"),
-    "synthesizer": ("mel", "durations", "shape"),
+    "synthesizer": ("mel", "durations", "shape", "understood"),
     "converter": ("mel", "swapped", "understood"),
 }
 

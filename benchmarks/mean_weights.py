@@ -2,9 +2,9 @@
 
     python benchmarks/mean_weights.py KIND ONE OTHER OUT [--share 0.5]
 
-KIND is `synthesizer`, `converter` or another of the models. SHARE is OTHER's: what was trained from ONE moves
-that far, which keeps more of what it knew than fewer steps do (WiSE-FT; Wortsman et al., "Robust fine-tuning
-of zero-shot models", 2022). OUT keeps OTHER's account of its training, and says what it is a mean of.
+KIND is `synthesizer`, `converter` or another of the models. SHARE is OTHER's, which was trained from ONE
+(WiSE-FT; Wortsman et al., "Robust fine-tuning of zero-shot models", 2022). OUT keeps OTHER's account of its
+training, and says what it is a mean of.
 """
 
 from __future__ import annotations
