@@ -1,4 +1,4 @@
-"""The mean of two weights of one model, as the shipped synthesizer's were made twice.
+"""The mean of two weights of one model: the shipped synthesizer is one.
 
     python benchmarks/mean_weights.py KIND ONE OTHER OUT [--share 0.5]
 

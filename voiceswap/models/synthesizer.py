@@ -25,7 +25,7 @@ _HIGHER = 3.0  # semitones
 _LOUDER = 0.35  # log magnitude: 3 dB
 _LIVELY = 1.2  # a predicted melody is a mean of possible ones, and flatter than each of them by this much
 _EVEN = 9  # frames over which people's melodies are smoothed: what is faster is a guess, and not theirs
-_GUESSED = 0.2  # share of it that stays: without any, more words are misheard
+_GUESSED = 0.2  # share of it that stays (docs/training-log.md, round 21)
 DEFAULT_RATE = 13.0
 """Phones a second of ordinary reading."""
 
@@ -190,8 +190,8 @@ class Synthesizer(nn.Module):
         `speed` multiplies the tempo; `pitch` moves F0 by semitones. With `durations` [P] in frames and the
         `f0` [T] that goes with them neither is predicted. Where `emphasis` [P] is 1 a phone is longer, higher
         and louder than predicted, by rule (`_LONGER`, `_HIGHER`, `_LOUDER`). `language` is one of the
-        configuration's. `timbre` adds what is remembered of the speaker's reference, to a melody without what
-        is faster than 0.1 s; `contrast` is the postfilter's share, there is none at 0.
+        configuration's. `timbre` adds what is remembered of the speaker's reference, to a melody with little
+        of what is faster than 0.1 s; `contrast` is the postfilter's share, there is none at 0.
         """
         condition = self.condition(speaker[None], torch.tensor([quality], device=ids.device))
         pace = torch.tensor([rate], device=ids.device)
