@@ -1,6 +1,6 @@
 """Mel-cepstral distortion of conversions against the target's own recording of the same sentence.
 
-    python benchmarks/parallel.py ONE OTHER... [--more FOLDER] [--minutes 12] [--weights FOLDER]
+    python benchmarks/parallel.py ONE OTHER... [--more FOLDER] [--minutes 12] [--weights FOLDER] [--out FILE]
 
 ONE and every OTHER are folders in which speakers say the same sentences under the same file names. Each is
 enrolled from three of them; the rest are converted from ONE to each OTHER and back, and aligned with the
@@ -17,6 +17,7 @@ licence of what is read: give recordings that have one.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--more", type=Path)
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--out", type=Path, help="file for the means, which benchmarks/publish.py takes")
     args = parser.parse_args()
     studio = voiceswap.load("cpu", weights=args.weights)
     folders = [args.one, *args.others]
@@ -103,9 +105,11 @@ def main() -> None:
             shown = ", ".join(f"{mean:.2f}" for mean in means)
             less = " and ".join(f"{fall:.0f}" for fall in falls[-1])
             print(f"{source.name} → {target.name}: {shown}; {less} % less", flush=True)
-    print(
-        f"mean of {len(falls)} directions: {' and '.join(f'{fall:.1f}' for fall in np.mean(falls, 0))} % less"
-    )
+    means = np.mean(falls, 0)
+    print(f"mean of {len(falls)} directions: {' and '.join(f'{mean:.1f}' for mean in means)} % less")
+    if args.out:
+        names = ("parallel_enrolled", "parallel_adapted")[: len(means)]
+        args.out.write_text(json.dumps(dict(zip(names, means.tolist(), strict=True))), encoding="utf-8")
 
 
 if __name__ == "__main__":

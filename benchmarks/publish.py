@@ -2,7 +2,7 @@
 
     voiceswap evaluate --corpus CORPUS --out measured --other piper=peers/piper …
     python benchmarks/limits.py measured/limits.json
-    python benchmarks/publish.py measured --limits measured/limits.json [--runs runs]
+    python benchmarks/publish.py measured --limits measured/limits.json [--parallel FILE] [--runs runs]
 
 `measured` holds the report.json and the pictures of `voiceswap evaluate`; without `--limits` the figures of
 benchmarks/limits.py stay away. `--runs` is the folder of the training runs, whose last held-out figures go
@@ -68,20 +68,34 @@ def reached(report: Report, limits: Mapping[str, Any], floor: Floor) -> tuple[fl
         )
         return found["value"], written, "–"
     task, name = floor.source
-    if name == "speed":
-        speed = speed_of(report, OURS, task)
-        return None if speed is None else (speed, short(speed), "–")
-    measured = report.figure(OURS, task, name)
-    if measured is None:
+    value, *others = (figure_of(report, system, task, name) for system in (OURS, *floor.beside))
+    if value is None:
         return None
-    value = measured.mean * (100 if name in tables.PERCENT else 1)
-    own = tables._own(report, task, name)
+    if floor.beside:
+        known = [other for other in others if other is not None]
+        if len(known) < len(others):
+            return None
+        best = max(known) if floor.at_least else min(known)
+        value = value / best if floor.relative else value - best
+        return value, f"{value:.2f}", "–"
+    if name == "speed":
+        return value, short(value), "–"
+    measured, own = report.figure(OURS, task, name), tables._own(report, task, name)
+    assert measured is not None
     if floor.relative:
         if own is None:
             return None
         value = measured.mean / own.mean
         return value, short(value), "1"
     return value, tables._cell(name, measured), tables._cell(name, own)
+
+
+def figure_of(report: Report, system: str, task: str, name: str) -> float | None:
+    """A mean, in % where it is written so, or the speed."""
+    if name == "speed":
+        return speed_of(report, system, task)
+    found = report.figure(system, task, name)
+    return None if found is None else found.mean * (100 if name in tables.PERCENT else 1)
 
 
 def floors_table(report: Report, limits: Mapping[str, Any]) -> str:
@@ -155,12 +169,17 @@ def renamed(head: str) -> str:
 
 
 def results(
-    report: Report, records: Sequence[Mapping[str, Any]], weights: Path, pictures: Sequence[str]
+    report: Report,
+    records: Sequence[Mapping[str, Any]],
+    weights: Path,
+    pictures: Sequence[str],
+    parallel: Mapping[str, float],
 ) -> str:
     """docs/results.md."""
     settings = report.settings
     size = sum(path.stat().st_size for path in weights.glob("*.safetensors")) / 1e6
     limits: dict[str, Any] = {"weights_mb": {"value": size, "runs": 1}}
+    limits |= {name: {"value": value, "runs": 1} for name, value in parallel.items()}
     limits |= {one["name"]: one for record in records[:1] for one in record["limits"]}
     own = [
         [tables.LABELS[name], tables._cell(name, value)]
@@ -282,6 +301,7 @@ def publish(
     keep: bool = False,
     limits: Sequence[Path] = (),
     runs: Path | None = None,
+    parallel: Path | None = None,
     root: Path = ROOT,
 ) -> Iterator[Path]:
     """Write all places below `root`; yields each file as it is done."""
@@ -297,7 +317,8 @@ def publish(
     for name in pictures:
         copy_picture(measured / name, root / "docs" / "pictures" / name)
         yield root / "docs" / "pictures" / name
-    page.write_text(results(report, records, weights, pictures), encoding="utf-8")
+    falls = json.loads(parallel.read_text(encoding="utf-8")) if parallel else {}
+    page.write_text(results(report, records, weights, pictures, falls), encoding="utf-8")
     yield page
     replace_section(root / "README.md", "results", readme_section(report))
     yield root / "README.md"
@@ -325,9 +346,8 @@ def main() -> None:
         "--limits", type=Path, nargs="*", default=[], help="of benchmarks/limits.py; goals by the first"
     )
     parser.add_argument("--runs", type=Path, help="folder of the training runs")
-    args = parser.parse_args()
-    options = {"peers": args.peers, "keep": args.keep, "limits": args.limits, "runs": args.runs}
-    for path in publish(args.measured, **options):
+    parser.add_argument("--parallel", type=Path, help="what benchmarks/parallel.py --out wrote")
+    for path in publish(**vars(parser.parse_args())):
         print(path)
 
 

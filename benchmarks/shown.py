@@ -28,9 +28,12 @@ class Floor:
     at_least: bool
     unit: str = ""
     relative: bool = False
-    """Whether what counts is the share of the recordings' own figure."""
+    """Whether what counts is the share of the recordings' own figure, or of that of the systems `beside`."""
+    beside: tuple[str, ...] = ()
+    """Other systems: what counts is the difference to the best of them, unless it is `relative`."""
 
 
+_READERS = ("hibari", "piper", "kokoro")
 FLOORS = (
     Floor("character error rate, built-in voices", ("builtin", "character_error_rate"), 1.5, False, " %"),
     Floor("character error rate, unseen speakers", ("speak", "character_error_rate"), 3, False, " %"),
@@ -56,6 +59,32 @@ FLOORS = (
     Floor("voicing error of a conversion", ("convert", "voicing_error"), 8, False, " %"),
     Floor("spread of F0, share of the recordings'", ("speak", "f0_spread"), 0.85, True, relative=True),
     Floor("the same, at most", ("speak", "f0_spread"), 1.15, False, relative=True),
+    Floor(
+        "character error rate, built-in voices, above the best of hibari-tts, joe and Kokoro",
+        ("builtin", "character_error_rate"),
+        *(1, False, " points"),
+        beside=_READERS,
+    ),
+    Floor("DNSMOS, the same", ("builtin", "dnsmos"), -0.1, True, beside=_READERS),
+    Floor("Distill-MOS, the same", ("builtin", "distillmos"), -0.3, True, beside=_READERS),
+    Floor(
+        "speed, as a share of the faster of joe and Kokoro",
+        ("builtin", "speed"),
+        *(1, True, " ×"),
+        relative=True,
+        beside=("piper", "kokoro"),
+    ),
+    Floor(
+        "speed, as a share of hibari-tts'",
+        *(("builtin", "speed"), 0.5, True, " ×"),
+        relative=True,
+        beside=("hibari",),
+    ),
+    Floor(
+        "parallel conversion, three sentences of enrollment: mel-cepstral distortion below the source's",
+        *(("parallel_enrolled",), 30, True, " %"),
+    ),
+    Floor("the same with adapters", ("parallel_adapted",), 30, True, " %"),
     Floor("speed on one core, text to waveform", ("speak", "speed"), 20, True, " ×"),
     Floor("speed on one core, recording to recording", ("convert", "speed"), 20, True, " ×"),
     Floor("weights of all models together", ("weights_mb",), 60, False, " MB"),

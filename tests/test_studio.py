@@ -32,8 +32,9 @@ from voiceswap.errors import (
     VoiceFileError,
 )
 from voiceswap.models.adapter import Adapter
-from voiceswap.models.postfilter import OF_PEOPLE, lighten
+from voiceswap.models.postfilter import OF_BUILTIN, OF_PEOPLE, lighten
 from voiceswap.provenance import Consent
+from voiceswap.rendering import render
 from voiceswap.speech import Speech
 from voiceswap.swapping import away
 from voiceswap.voice import Voice, fingerprint
@@ -122,9 +123,10 @@ def test_speech_says_what_it_was_made_of(tiny_studio: Studio, alto: Voice, kathl
 def test_a_stream_joined_is_what_speak_gives(tiny_studio: Studio, alto: Voice) -> None:
     pieces = list(tiny_studio.stream(TEXT, alto, speed=0.8, pitch=2.0, seed=3))
     assert len(pieces) > 4
-    assert max(piece.duration for piece in pieces) < 5
+    assert pieces[0].duration < 1.1
+    assert max(piece.duration for piece in pieces) < 6
     whole = tiny_studio.speak(TEXT, alto, speed=0.8, pitch=2.0, seed=3)
-    np.testing.assert_array_equal(joined(pieces), whole.samples)
+    np.testing.assert_allclose(joined(pieces), whole.samples, atol=1e-4)
 
 
 def test_the_same_seed_gives_the_same_samples(tiny_studio: Studio, alto: Voice) -> None:
@@ -208,7 +210,7 @@ def test_pitch_moves_by_semitones(
 ) -> None:
     rendered: list[np.ndarray] = []
 
-    def render(vocoder: object, acoustics: Acoustics, *, seed: int) -> Iterator[np.ndarray]:
+    def render(vocoder: object, acoustics: Acoustics, **_: object) -> Iterator[np.ndarray]:
         rendered.append(acoustics.f0.numpy())
         return iter([np.zeros(len(rendered[-1]) * HOP, np.float32)])
 
@@ -226,7 +228,7 @@ def test_pitch_moves_by_semitones(
 def test_starred_words_are_longer_higher_and_louder(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Acoustics] = []
 
-    def render(vocoder: object, acoustics: Acoustics, *, seed: int) -> Iterator[np.ndarray]:
+    def render(vocoder: object, acoustics: Acoustics, **_: object) -> Iterator[np.ndarray]:
         made.append(acoustics)
         return iter([np.zeros(len(acoustics.f0) * HOP, np.float32)])
 
@@ -733,21 +735,28 @@ def test_a_quiet_room_is_asked_for_and_of_people_less(
     synthesize = tiny_studio._models.synthesizer.synthesize
 
     def listening(*given: object, **options: object) -> object:
-        asked.append((options["quality"], options["contrast"]))
+        asked.append((options["quality"], options["sharpness"]))
         return synthesize(*given, **options)
 
     def lightening(mel: torch.Tensor) -> torch.Tensor:
         lightened.append(len(asked))
         return lighten(mel)
 
+    def rendering(*given: object, corrections: int, **options: object) -> Iterator[np.ndarray]:
+        corrected.append(corrections)
+        return render(*given, corrections=corrections, **options)
+
     lightened: list[int] = []
+    corrected: list[int] = []
+    monkeypatch.setattr("voiceswap.reading.render", rendering)
     monkeypatch.setattr(tiny_studio._models.synthesizer, "synthesize", listening)
     monkeypatch.setattr("voiceswap.reading.lighten", lightening)
     own = enroll(tiny_studio, kathleen)
     for voice in (tiny_studio.voices["alto-1"], own, replace(own, timbre=None)):
         tiny_studio.speak("Good morning.", voice)
-    assert asked == [(1.4, 1.0), (0.2, 0.0), (0.2, OF_PEOPLE)]
+    assert asked == [(1.4, OF_BUILTIN), (0.2, None), (0.2, OF_PEOPLE)]
     assert lightened == [1]  # the built-in voice alone
+    assert corrected == [1, 2, 2]
 
 
 def test_no_moved_pitch_falls_below_what_a_voice_has(alto: Voice) -> None:

@@ -184,14 +184,14 @@ def test_a_payload_that_does_not_fit(payload: int) -> None:
 
 def test_a_mark_that_is_not_heard_is_an_error(talk: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.concatenate(list(mark([(talk, None)], 1))).shape == talk.shape
-    monkeypatch.setattr(marking, "_gains", lambda *_: np.float32(1))
+    monkeypatch.setattr(marking, "_gains", lambda *_: np.ones((1, 1), np.float32))
     for pieces in ([talk], np.array_split(talk, 40), [talk[: 4 * RATE]]):
         with pytest.raises(WatermarkError, match="whose mark was not heard"):
             list(mark([(piece, None) for piece in pieces], 1))
 
 
 def test_a_stream_without_its_mark_ends_early(talk: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(marking, "_gains", lambda *_: np.float32(1))
+    monkeypatch.setattr(marking, "_gains", lambda *_: np.ones((1, 1), np.float32))
     heard = 0
     with pytest.raises(WatermarkError):  # noqa: PT012
         for piece in mark(((piece, None) for piece in np.array_split(talk, 40)), 1):

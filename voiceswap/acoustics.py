@@ -93,9 +93,16 @@ def mel_filters(config: AcousticsConfig = ACOUSTICS) -> Tensor:
         return torch.from_numpy(bank).float()
 
 
+@lru_cache(maxsize=4)
+def _window(n_fft: int) -> Tensor:
+    """Hann's [n_fft]; making it anew takes longer than some of what it is multiplied with."""
+    with torch.inference_mode(False):  # as above
+        return torch.hann_window(n_fft)
+
+
 def stft(wave: Tensor, n_fft: int = ACOUSTICS.n_fft, hop: int = ACOUSTICS.hop) -> Tensor:
     """Centred complex Hann spectrum [B, n_fft // 2 + 1, T] of `wave` [B, N], T = N // hop + 1."""
-    window = torch.hann_window(n_fft, device=wave.device)
+    window = _window(n_fft).to(wave.device)
     return torch.stft(wave, n_fft, hop, window=window, center=True, pad_mode="constant", return_complex=True)
 
 
@@ -105,7 +112,7 @@ def inverse_stft(spectrum: Tensor, length: int) -> Tensor:
     As `torch.istft`, in a third of its time: four neighbours overlap, so they are added as whole frames.
     """
     n_fft = ACOUSTICS.n_fft
-    window = torch.hann_window(n_fft, device=spectrum.device)
+    window = _window(n_fft).to(spectrum.device)
     frames = torch.fft.irfft(spectrum.transpose(1, 2), n_fft) * window
     weight = _overlap_add(window.square().expand(1, frames.shape[1], n_fft))
     kept = slice(n_fft // 2, n_fft // 2 + length)

@@ -17,6 +17,7 @@ import torch
 from voiceswap import checkpoint
 from voiceswap.errors import CheckpointError
 from voiceswap.models.timbre import Timbre
+from voiceswap.nn.precision import halved, multiplies_bfloat16
 from voiceswap.voice import Voice
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -36,8 +37,9 @@ class Models:
     def _header(self, kind: str) -> dict[str, str]:
         return checkpoint.read_header(self._weights / f"{kind}.safetensors")
 
-    def _load(self, kind: str) -> Any:
-        return checkpoint.load_from(self._weights, kind, device=self.device)
+    def _load(self, kind: str, *, halve: bool = False) -> Any:
+        model = checkpoint.load_from(self._weights, kind, device=self.device)
+        return halved(model) if halve and self.device.type == "cpu" and multiplies_bfloat16() else model
 
     @cached_property
     def encoder(self) -> Any:
@@ -52,12 +54,12 @@ class Models:
     @cached_property
     def synthesizer(self) -> Any:
         """Phonemes to mel and F0."""
-        return self._load("synthesizer")
+        return self._load("synthesizer", halve=True)
 
     @cached_property
     def converter(self) -> Any:
         """Content, F0 and a voice to mel."""
-        return self._load("converter")
+        return self._load("converter", halve=True)
 
     @cached_property
     def _remembering(self) -> str:
@@ -84,7 +86,7 @@ class Models:
     @cached_property
     def vocoder(self) -> Any:
         """Mel and F0 to samples."""
-        return self._load("vocoder")
+        return self._load("vocoder", halve=True)
 
     @cached_property
     def digest(self) -> str:

@@ -12,16 +12,23 @@ from voiceswap.acoustics import ACOUSTICS, Acoustics
 from voiceswap.models.vocoder import Vocoder, bridge, pulses
 
 _CONTEXT = 40  # frames that the vocoder and its transforms see to either side
-_BLOCK = 384  # frames rendered at once: 4 s
+_BLOCK = 512  # frames rendered at once: 5.5 s
 
 
 @torch.inference_mode()
 def render(
-    vocoder: Vocoder, acoustics: Acoustics, *, seed: int, block: int = _BLOCK
+    vocoder: Vocoder,
+    acoustics: Acoustics,
+    *,
+    seed: int,
+    block: int = _BLOCK,
+    first: int | None = None,
+    corrections: int | None = None,
 ) -> Iterator[NDArray[np.float32]]:
-    """Samples [T * hop] of `acoustics` in pieces of `block` frames, the first one a quarter as long.
+    """Samples [T * hop] of `acoustics` in pieces of `block` frames, the first one of `first` to have it soon.
 
-    The pieces are the same as if all had been rendered at once: pulses and noise are made for the whole.
+    But for rounding the pieces are the same as if all had been rendered at once: pulses and noise are made
+    for the whole. Every seam costs the rendering of its context, twice. `corrections` are the vocoder's.
     """
     hop = ACOUSTICS.hop
     device = next(vocoder.parameters()).device
@@ -33,11 +40,12 @@ def render(
     pulse = pulses(f0).to(device)
     noise = torch.randn(pulse.shape, generator=torch.Generator().manual_seed(seed)).to(device)
     f0 = f0.to(device)
-    start, size = 0, max(1, block // 4)
+    start, size = 0, first or block
     while start < frames - 1:
         end = min(start + size, frames - 1)
         low, high = max(0, start - _CONTEXT), min(frames, end + _CONTEXT + 1)
         part = slice(low * hop, (high - 1) * hop)
-        wave = vocoder(mel[:, :, low:high], f0[:, low:high], noise[:, part], pulse[:, part])[0]
+        given = mel[:, :, low:high], f0[:, low:high], noise[:, part], pulse[:, part]
+        wave = vocoder(*given, corrections)[0]
         yield wave[(start - low) * hop : (end - low) * hop].float().cpu().numpy()
         start, size = end, block

@@ -140,8 +140,7 @@ class Studio:
         PhonemeError, OptionError, ConsentError, VoiceFileError, and AudioError for a recording that does not
         say the text.
         """
-        pieces = self.stream(text, voice, speed=speed, pitch=pitch, seed=seed, like=like, language=language)
-        return _join(list(pieces))
+        return _join(list(self._read(text, voice, speed, pitch, seed, like, language, hurried=False)))
 
     def stream(
         self,
@@ -154,7 +153,25 @@ class Studio:
         like: str | Path | audio.Source | None = None,
         language: str = "en",
     ) -> Iterator[Speech]:
-        """As `speak`, in pieces of a few seconds as they are made; joined, they are what `speak` gives."""
+        """As `speak`, in pieces of a few seconds as they are made, the first one of a second.
+
+        Joined, they are what `speak` gives, but for rounding.
+        """
+        return self._read(text, voice, speed, pitch, seed, like, language, hurried=True)
+
+    def _read(
+        self,
+        text: str,
+        voice: Voice,
+        speed: float,
+        pitch: float,
+        seed: int,
+        like: str | Path | audio.Source | None,
+        language: str,
+        *,
+        hurried: bool,
+    ) -> Iterator[Speech]:
+        """`text` in pieces; `hurried` as `read_aloud` takes it."""
         from voiceswap.text import sentences
 
         _check_range("speed", speed, _SPEEDS)
@@ -179,7 +196,7 @@ class Studio:
         said = edged(sentences(text, language))
         if like is not None:
             said = imitated(said, like, voice, float(pitch), self._models)
-        made = read_aloud(said, voice, self._models, float(speed), float(pitch), int(seed), language)
+        made = read_aloud(said, voice, self._models, float(speed), float(pitch), int(seed), language, hurried)
         source = text.encode(errors="surrogatepass")  # of bytes on the command line, and of JSON
         return self._speech(made, "speak", voice, sha256(source).hexdigest())
 

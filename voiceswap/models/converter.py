@@ -144,7 +144,7 @@ class Converter(nn.Module):
         made = postfilter.keep_energy(made, heard)
         if timbre is not None:
             made = timbre.add(made, f0, OF_CONVERSIONS)
-        return postfilter.sharpen(made, f0, share=postfilter.OF_PEOPLE, unvoiced=False)
+        return postfilter.sharpen(made, f0, postfilter.OF_PEOPLE, unvoiced=False)
 
     @torch.inference_mode()
     def remember(

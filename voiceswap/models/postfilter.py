@@ -12,6 +12,7 @@ Shapes: B batch, M mel bands, T frames.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,41 +20,49 @@ from torch.nn import functional as F
 
 from voiceswap.acoustics import ACOUSTICS, mel_filters
 
-BANDS, _CONTRAST = 15, 0.05  # deviations within so many bands grow by this share, of built-in voices
-FRAMES, _MOTION = 9, 0.2
-OF_PEOPLE = 0.4
-"""Share of that which people's voices get: with all of it they sound cleaner, and less like their people.
+BANDS, FRAMES = 15, 9
+
+
+class Sharpness(NamedTuple):
+    """By which share deviations within `BANDS` bands, `contrast`, and `FRAMES` frames, `motion`, grow."""
+
+    contrast: float
+    motion: float
+
+
+OF_BUILTIN = Sharpness(0.15, 0.1)
+OF_PEOPLE = Sharpness(0.02, 0.08)
+"""With as much as built-in voices get people sound cleaner, and less like themselves.
 
 Text with a timbre gets none, and no hush: that brings the person's own (docs/training-log.md, round 18)."""
 _BELOW = 0.7  # of the pitch: nothing of a voice sounds there
 _HUSHED = 1.0  # log magnitude, 9 dB: how much of the recordings' rumble below the pitch is taken
-_LOW, _LIGHTER = (300.0, 700.0), 0.35  # Hz; log magnitude, 3 dB
+_LOW, _LIGHTER = (300.0, 700.0), 0.5  # Hz; log magnitude, 4 dB
 _ENERGY_FRAMES = 5
 _ENERGY_KEPT = 0.6  # all of it is no truer to the source's voicing and sounds less natural (Distill-MOS)
 _ENERGY_MOST = 2.0
 
 
-def sharpen(mel: Tensor, f0: Tensor, *, share: float, unvoiced: bool) -> Tensor:
+def sharpen(mel: Tensor, f0: Tensor, by: Sharpness, *, unvoiced: bool) -> Tensor:
     """Log-mel [B, M, T] as a decoder makes it and its F0 [B, T] in Hz, 0 where unvoiced → with contrast.
 
-    `share` is 1 for built-in voices. `unvoiced` says whether frames without F0 are sharpened too: read text
-    sounds better with it, while of a conversion's hisses, whose outline comes from the source, more would
-    sound voiced.
+    `unvoiced` says whether frames without F0 are sharpened too: read text sounds better with it, while of a
+    conversion's hisses, whose outline comes from the source, more would sound voiced.
     """
     where = torch.ones_like(f0) if unvoiced else (f0 > 0).to(mel.dtype)
     centres = _centres().to(mel.device)
     # Down there bands lie as far apart as the first does from 0.
     reach = (_BELOW * f0[:, None] - centres[:, None]) / centres[0]
     mel = mel - _HUSHED * reach.clamp(0, 1)
-    where = share * where[:, None]
-    mel = mel + _CONTRAST * where * (mel - smooth(mel.transpose(1, 2), BANDS).transpose(1, 2))
-    return mel + _MOTION * where * (mel - smooth(mel, FRAMES))
+    where = where[:, None]
+    mel = mel + by.contrast * where * (mel - smooth(mel.transpose(1, 2), BANDS).transpose(1, 2))
+    return mel + by.motion * where * (mel - smooth(mel, FRAMES))
 
 
 def lighten(mel: Tensor) -> Tensor:
-    """Log-mel [..., M, T] of a built-in voice less its boom: 3 dB below 300 Hz, and nothing from 700 Hz on.
+    """Log-mel [..., M, T] of a built-in voice less its boom: 4 dB below 300 Hz, and nothing from 700 Hz on.
 
-    Both judges hear them cleaner (docs/training-log.md, round 20). People's voices keep what they have.
+    Both judges hear them cleaner (docs/training-log.md, rounds 20 and 22). Voices of people keep it.
     """
     low, high = _LOW
     return mel - _LIGHTER * ((high - _centres().to(mel.device)) / (high - low)).clamp(0, 1)[:, None]

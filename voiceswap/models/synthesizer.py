@@ -183,7 +183,7 @@ class Synthesizer(nn.Module):
         emphasis: Tensor | None = None,
         language: str = "en",
         timbre: Timbre | None = None,
-        contrast: float = 1.0,
+        sharpness: postfilter.Sharpness | None = postfilter.OF_BUILTIN,
     ) -> Acoustics:
         """One utterance: ids and stresses [P], speaker vector [S] → mel [M, T] and F0 [T] in Hz.
 
@@ -191,7 +191,7 @@ class Synthesizer(nn.Module):
         `f0` [T] that goes with them neither is predicted. Where `emphasis` [P] is 1 a phone is longer, higher
         and louder than predicted, by rule (`_LONGER`, `_HIGHER`, `_LOUDER`). `language` is one of the
         configuration's. `timbre` adds what is remembered of the speaker's reference, to a melody with little
-        of what is faster than 0.1 s; `contrast` is the postfilter's share, there is none at 0.
+        of what is faster than 0.1 s; `sharpness` is the postfilter's; with None there is none.
         """
         condition = self.condition(speaker[None], torch.tensor([quality], device=ids.device))
         pace = torch.tensor([rate], device=ids.device)
@@ -217,8 +217,8 @@ class Synthesizer(nn.Module):
         mel = self.decode(spread, f0[None], condition)
         if timbre is not None:
             mel = timbre.add(mel, f0[None], OF_TEXT)
-        if contrast:
-            mel = postfilter.sharpen(mel, f0[None], share=contrast, unvoiced=True)
+        if sharpness is not None:
+            mel = postfilter.sharpen(mel, f0[None], sharpness, unvoiced=True)
         mel = mel[0]
         return Acoustics(mel if swell is None else mel + _LOUDER * swell, f0)
 

@@ -50,7 +50,8 @@ class ConvNeXtBlock(nn.Module):
             film = self.film(condition) if offset is None else self.film(condition) + offset
             gain, shift = film.unsqueeze(1).chunk(2, -1)
             y = torch.addcmul(shift, y, 1 + gain)
-        y = x + self.scale * self.narrow(F.silu(self.widen(y)))
+        y = self.narrow(F.silu(self.widen(y.to(self.widen.weight.dtype))))  # `nn.precision.halved`
+        y = torch.addcmul(x, self.scale, y.to(x.dtype))
         return y if mask is None else y * mask
 
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from voiceswap.nn.precision import multiplies_bfloat16
+
 
 class _Product(torch.autograd.Function):
     """x [..., I] @ weight [O, I]ᵀ + bias [O], the products of both directions in bfloat16."""
@@ -52,7 +54,7 @@ def use_bfloat16_products(module: nn.Module) -> bool:
     Its Linears give float32 again; 2-D convolutions, the discriminators', stay in bfloat16 until the loss.
     """
     on_cpu = all(parameter.device.type == "cpu" for parameter in module.parameters())
-    if not on_cpu or not torch.cpu._is_avx512_bf16_supported():
+    if not on_cpu or not multiplies_bfloat16():
         return False
     for part in module.modules():
         if type(part) is nn.Linear:
