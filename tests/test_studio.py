@@ -33,8 +33,8 @@ from voiceswap.errors import (
 )
 from voiceswap.models.adapter import Adapter
 from voiceswap.models.postfilter import OF_BUILTIN, OF_PEOPLE, lighten
+from voiceswap.models.vocoder import Vocoder
 from voiceswap.provenance import Consent
-from voiceswap.rendering import render
 from voiceswap.speech import Speech
 from voiceswap.swapping import away
 from voiceswap.voice import Voice, fingerprint
@@ -742,13 +742,7 @@ def test_a_quiet_room_is_asked_for_and_of_people_less(
         lightened.append(len(asked))
         return lighten(mel)
 
-    def rendering(*given: object, corrections: int, **options: object) -> Iterator[np.ndarray]:
-        corrected.append(corrections)
-        return render(*given, corrections=corrections, **options)
-
     lightened: list[int] = []
-    corrected: list[int] = []
-    monkeypatch.setattr("voiceswap.reading.render", rendering)
     monkeypatch.setattr(tiny_studio._models.synthesizer, "synthesize", listening)
     monkeypatch.setattr("voiceswap.reading.lighten", lightening)
     own = enroll(tiny_studio, kathleen)
@@ -756,7 +750,31 @@ def test_a_quiet_room_is_asked_for_and_of_people_less(
         tiny_studio.speak("Good morning.", voice)
     assert asked == [(1.4, OF_BUILTIN), (0.2, None), (0.2, OF_PEOPLE)]
     assert lightened == [1]  # the built-in voice alone
-    assert corrected == [1, 2, 2]
+
+
+def test_predicted_mels_are_corrected_less_than_copies(
+    tiny_studio: Studio, kathleen: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+    forward = Vocoder.forward
+
+    def listening(self: Vocoder, *given: torch.Tensor) -> torch.Tensor:
+        asked.append(given[4])
+        return forward(self, *given)
+
+    monkeypatch.setattr(Vocoder, "forward", listening)
+    alto, own = tiny_studio.voices["alto-1"], enroll(tiny_studio, kathleen)
+    samples = audio.read(kathleen[0])
+    for made, expected in (
+        (lambda: tiny_studio.speak("Hi.", alto), 1),
+        (lambda: tiny_studio.speak("Hi.", own), 2),
+        (lambda: tiny_studio.convert((samples, 24000), alto), 2),
+        (lambda: list(tiny_studio.stream_convert([samples], alto)), 2),
+        (lambda: tiny_studio.resynthesize((samples, 24000)), None),
+    ):
+        made()
+        assert set(asked) == {expected}
+        asked.clear()
 
 
 def test_no_moved_pitch_falls_below_what_a_voice_has(alto: Voice) -> None:

@@ -20,6 +20,7 @@ from voiceswap.models.converter import CONVERSION_QUALITY, Converter
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.timbre import Timbre
 from voiceswap.models.vocoder import Vocoder, bridge, pulses
+from voiceswap.rendering import PREDICTED
 from voiceswap.voice import Voice
 
 HOP = 6  # frames given out at once: 64 ms; even, as the recognizer takes frames in pairs
@@ -182,7 +183,8 @@ class Live:
         pulse = torch.cat([self._pulse, pulses(f0[:, before:], self._turn)], 1)
         fresh = torch.randn(1, pulse.shape[1] - self._noise.shape[1], generator=self._generator)
         self._noise = torch.cat([self._noise, fresh], 1)
-        wave = self._vocoder(*(x.to(self._device) for x in (mel, f0, self._noise, pulse)))[0]
+        given = (x.to(self._device) for x in (mel, f0, self._noise, pulse))
+        wave = self._vocoder(*given, PREDICTED)[0]
         # The phase at the next hop's beginning: what `pulses` sums up to there.
         spent = f0[0, before : before + HOP + 1].double()
         turns = (spent[:-1] * hop + spent.diff() * (hop - 1) / 2).sum() / ACOUSTICS.sample_rate

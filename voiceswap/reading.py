@@ -15,15 +15,14 @@ from voiceswap.acoustics import ACOUSTICS
 from voiceswap.bundle import Models
 from voiceswap.models.postfilter import OF_BUILTIN, OF_PEOPLE, lighten
 from voiceswap.prosody import Prosody, prosody_of
-from voiceswap.rendering import render
+from voiceswap.rendering import PREDICTED, render
 from voiceswap.voice import Voice
 
 if TYPE_CHECKING:
     from voiceswap.text import Sentence
 
 _FIRST = 96  # frames of a stream's first piece: a second
-# Of the vocoder's four corrections: with more, read text sounds worse, with fewer less like people.
-_CORRECTIONS_BUILTIN, _CORRECTIONS_OF_PEOPLE = 1, 2
+_CORRECTIONS_BUILTIN = 1  # of the vocoder: with fewer than `PREDICTED` people's voices are less like them
 _QUALITY_BUILTIN = 1.4  # of built-in voices: nobody's recordings have to be met, and a studio's are cleaner
 _QUALITY_OF_PEOPLE = 0.2  # the same of enrolled people who speak text: likelier, and to the judges as clean
 
@@ -70,7 +69,7 @@ def read_aloud(
     speaker = torch.from_numpy(np.array(voice.vector)).to(device)
     timbre = models.timbre(voice)
     # A timbre brings the person's own contrast.
-    corrections = _CORRECTIONS_BUILTIN if voice.builtin else _CORRECTIONS_OF_PEOPLE
+    corrections = _CORRECTIONS_BUILTIN if voice.builtin else PREDICTED
     sharpness = OF_BUILTIN if voice.builtin else OF_PEOPLE if timbre is None else None
     silence, exact = 0.0, False  # that is due before the next sentence
     for number, (sentence, prosody) in enumerate(said):

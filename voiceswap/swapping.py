@@ -13,7 +13,7 @@ from voiceswap.bundle import Models
 from voiceswap.conversion import Source, windows
 from voiceswap.enrollment import window_vectors
 from voiceswap.models.converter import CONVERSION_QUALITY
-from voiceswap.rendering import render
+from voiceswap.rendering import PREDICTED, render
 from voiceswap.voice import Voice
 
 _CROSSFADE = 3  # frames over which one window of a conversion gives way to the next: 32 ms
@@ -38,7 +38,7 @@ def swapped(source: Source, voice: Voice, models: Models, pitch: float) -> Itera
         made = models.converter.convert(*given, adapter, timbre)
         frames = slice(window.before, window.before + window.frames + _CROSSFADE)
         part = Acoustics(made[0, :, frames], f0[0, frames])
-        samples = np.concatenate(list(render(models.vocoder, part, seed=number)))
+        samples = np.concatenate(list(render(models.vocoder, part, seed=number, corrections=PREDICTED)))
         tail = tail[: len(samples)]  # the last window may be shorter than a crossfade
         ramp = np.linspace(0, 1, len(tail), dtype=np.float32)
         samples[: len(tail)] = samples[: len(tail)] * ramp + tail * (1 - ramp)

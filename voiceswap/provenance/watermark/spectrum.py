@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy import fft
 from scipy.ndimage import uniform_filter1d
 
 from voiceswap.provenance.watermark import marking
@@ -69,8 +69,9 @@ def _whitened(samples: Samples) -> tuple[NDArray[np.float32], NDArray[np.float32
     """What the detector looks at, and the log-spectrum that it is made of, both twice as dense in time."""
     padded = np.pad(samples, (WINDOW // 2, WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[:: marking.HOP]
-    spectrum = fft.rfft((frames * _HANN).astype(np.float32), axis=1)
-    power = _banded(np.log(spectrum.real**2 + spectrum.imag**2 + np.float32(_SILENCE)))
+    spectrum = torch.fft.rfft(torch.from_numpy((frames * _HANN).astype(np.float32, copy=False)))
+    squared = spectrum.real.square() + spectrum.imag.square()
+    power = _banded(torch.log(squared + _SILENCE).numpy())
     white = _smooth(power, marking.CELL - 1, 0)
     white -= _smooth(white, 3 * marking.CELL, 0)
     white -= _smooth(white, 7, 1)
