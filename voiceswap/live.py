@@ -19,8 +19,7 @@ from voiceswap.conversion import Source
 from voiceswap.models.converter import CONVERSION_QUALITY, Converter
 from voiceswap.models.phone_recognizer import PhoneRecognizer
 from voiceswap.models.timbre import Timbre
-from voiceswap.models.vocoder import Vocoder, bridge, pulses
-from voiceswap.rendering import PREDICTED
+from voiceswap.models.vocoder import PREDICTED, Vocoder, bridge, pulses
 from voiceswap.voice import Voice
 
 HOP = 6  # frames given out at once: 64 ms; even, as the recognizer takes frames in pairs

@@ -14,8 +14,9 @@ from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS
 from voiceswap.bundle import Models
 from voiceswap.models.postfilter import OF_BUILTIN, OF_PEOPLE, lighten
+from voiceswap.models.vocoder import PREDICTED
 from voiceswap.prosody import Prosody, prosody_of
-from voiceswap.rendering import PREDICTED, render
+from voiceswap.rendering import render
 from voiceswap.voice import Voice
 
 if TYPE_CHECKING:

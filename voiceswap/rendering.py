@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from voiceswap.acoustics import ACOUSTICS, Acoustics
 from voiceswap.models.vocoder import Vocoder, bridge, pulses
 
-PREDICTED = 2
-"""Of the vocoder's four corrections, for mels that a model made: with more they sound worse than with two."""
 _CONTEXT = 40  # frames that the vocoder and its transforms see to either side
 _BLOCK = 512  # frames rendered at once: 5.5 s
 

@@ -21,6 +21,7 @@ from voiceswap.enrollment import measure
 from voiceswap.errors import AudioError, ConsentError, OptionError, VoiceFileError
 from voiceswap.files import digest
 from voiceswap.live import Live
+from voiceswap.memory import keep_freed
 from voiceswap.provenance import Consent, Provenance
 from voiceswap.provenance.revocation import check_not_revoked
 from voiceswap.provenance.watermark import mark, payload_of
@@ -41,8 +42,10 @@ def load(device: str = "auto", *, weights: str | Path | None = None) -> Studio:
 
     `device` is "auto" (CUDA if there is such a GPU, else the CPU), "cpu", "cuda" or "mps". Raises OptionError
     for a device that is not there, CheckpointError if the speaker encoder is missing or damaged; the other
-    models are read, and refused, when they are first needed.
+    models are read, and refused, when they are first needed. From then on malloc keeps some of the memory
+    that this process frees (`memory.keep_freed`).
     """
+    keep_freed()
     return Studio(_device(device), Path(weights) if weights is not None else WEIGHTS)
 
 

@@ -13,7 +13,8 @@ from voiceswap.bundle import Models
 from voiceswap.conversion import Source, windows
 from voiceswap.enrollment import window_vectors
 from voiceswap.models.converter import CONVERSION_QUALITY
-from voiceswap.rendering import PREDICTED, render
+from voiceswap.models.vocoder import PREDICTED
+from voiceswap.rendering import render
 from voiceswap.voice import Voice
 
 _CROSSFADE = 3  # frames over which one window of a conversion gives way to the next: 32 ms

@@ -23,6 +23,8 @@ _PULSE_LEVEL = 0.02  # amplitude of one harmonic of the source
 _NOISE_LEVEL = 0.1
 _UNVOICED_HZ = 120.0  # of the source where nothing is voiced
 _STEP = 1.3  # of what the mel lacks: neighbouring frames take some of each correction back
+PREDICTED = 2
+"""Of four corrections, those of mels that a model made, which sound worse with more."""
 _MISSING = 3.0  # the most that a correction adds or takes, in log magnitude
 
 
