@@ -135,7 +135,7 @@ def machine(found: Mapping[str, Any]) -> str:
     return f"{place}, {found['cores']} cores, torch {found['torch']}"
 
 
-def commands(report: Report, with_limits: bool) -> str:
+def commands(report: Report, with_limits: bool, with_parallel: bool) -> str:
     settings = report.settings
     others = [name for name in report.speed if name != OURS]
     size = f"--count {settings['count']} --seed {settings['seed']}"
@@ -154,11 +154,14 @@ def commands(report: Report, with_limits: bool) -> str:
             ]
         )
     )
+    last = "python benchmarks/publish.py measured"
     if with_limits:
         lines.append("python benchmarks/limits.py measured/limits.json")
-    lines.append(
-        "python benchmarks/publish.py measured" + (" --limits measured/limits.json" if with_limits else "")
-    )
+        last += " --limits measured/limits.json"
+    if with_parallel:
+        lines.append("python benchmarks/parallel.py ONE OTHER... --more FOLDER --out measured/parallel.json")
+        last += " --parallel measured/parallel.json"
+    lines.append(last)
     return "```console\n" + "\n".join(f"$ {line}" for line in lines) + "\n```"
 
 
@@ -229,7 +232,7 @@ def results(
         parts += ["## Left out", "\n".join(f"- {note}" for note in report.notes)]
     if pictures:
         parts += ["## Pictures", *(f"![{PICTURES[name]}](pictures/{name})" for name in pictures)]
-    parts += ["## The same again", commands(report, bool(records))]
+    parts += ["## The same again", commands(report, bool(records), bool(parallel))]
     return "\n\n".join(parts) + "\n"
 
 
