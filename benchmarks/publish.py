@@ -51,7 +51,7 @@ def joined(report: Report, other: Report) -> Report:
         raise SystemExit(f"The two runs differ in one of {', '.join(PLAN)}: measure them alike.")
     known = {figure.system for figure in report.figures}
     more = tuple(figure for figure in other.figures if figure.system not in known)
-    return Report(report.settings, report.figures + more, (), {**report.speed, **other.speed}, report.notes)
+    return Report(report.settings, report.figures + more, (), {**other.speed, **report.speed}, report.notes)
 
 
 # ---------------------------------------------------------------- docs/results.md

@@ -169,6 +169,13 @@ def test_figures_of_other_systems_stay_where_they_were_not_measured_anew(
     replace(alone, figures=ours, speed={"voiceswap": alone.speed["voiceswap"]}).save(measured)
     list(publish.publish(measured, root=root, keep=True))
     assert row("DNSMOS, overall") == before
+    quicker = {**alone.speed["hibari"], "speed": {"builtin": {"audio_seconds": 120.0, "cpu_seconds": 1.0}}}
+    replace(alone, speed={**alone.speed, "hibari": quicker}).save(measured)
+    list(publish.publish(measured, root=root, keep=True))
+    speeds = row("seconds of audio from a second of one processor core")
+    assert "120" in speeds  # what was measured anew is not what stood there
+    assert "90.0" not in speeds
+    replace(alone, figures=ours, speed={"voiceswap": alone.speed["voiceswap"]}).save(measured)
     list(publish.publish(measured, root=root))
     assert "3.25" not in row("DNSMOS, overall")
     replace(alone, settings={**alone.settings, "seed": 7}).save(measured)
