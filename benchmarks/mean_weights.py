@@ -1,4 +1,4 @@
-"""The mean of two weights of one model: the shipped synthesizer is one.
+"""The mean of two weights of one model: the shipped synthesizer and converter are such.
 
     python benchmarks/mean_weights.py KIND ONE OTHER OUT [--share 0.5]
 

@@ -174,7 +174,6 @@ def test_figures_of_other_systems_stay_where_they_were_not_measured_anew(
     list(publish.publish(measured, root=root, keep=True))
     speeds = row("seconds of audio from a second of one processor core")
     assert "120" in speeds  # what was measured anew is not what stood there
-    assert "90.0" not in speeds
     replace(alone, figures=ours, speed={"voiceswap": alone.speed["voiceswap"]}).save(measured)
     list(publish.publish(measured, root=root))
     assert "3.25" not in row("DNSMOS, overall")
