@@ -99,6 +99,23 @@ def test_padding_does_not_change_a_stack():
     assert not close(stack(padded, None, condition)[:, :20], alone)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("frames", [1, 31, 32, 33])
+def test_blocks_compute_round_lengths_and_change_nothing(masked, frames):
+    stack = ConvNeXt(5, 7, channels=8, blocks=3, condition=4, dilations=(1, 2)).eval()
+    for block in stack.blocks:  # what is past the end does not stay silent by itself
+        torch.nn.init.normal_(block.narrow.bias)
+    stack.bfloat16().float()  # what halving rounds is round before
+    x, condition = torch.randn(2, frames, 5), torch.randn(2, 4)
+    mask = lengths_to_mask(torch.tensor([frames, max(1, frames - 4)]), frames) if masked else None
+    seen = []
+    for block in stack.blocks:
+        block.widen.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[1]))
+    plain = stack(x, mask, condition)
+    assert close(halved(stack).float()(x, mask, condition), plain)
+    assert seen == [frames] * 3 + [-(-frames // 32) * 32] * 3
+
+
 def test_decoder_hears_pitch_speaker_and_quality():
     decoder = Decoder(6, channels=16, blocks=1, expansion=2, condition=8)
     condition = SpeakerCondition(12, 8)

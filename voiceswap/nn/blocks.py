@@ -71,6 +71,7 @@ class ConvNeXt(nn.Module):
         dilations: tuple[int, ...] = (1,),
     ) -> None:
         super().__init__()
+        self.multiple = 1  # frames are padded to one of it for the blocks: `nn.precision.halved`
         self.enter = nn.Linear(inputs, channels)
         self.blocks = nn.ModuleList(
             ConvNeXtBlock(
@@ -93,12 +94,18 @@ class ConvNeXt(nn.Module):
         offsets: Tensor | None = None,
     ) -> Tensor:
         """[B, T, inputs] → [B, T, outputs]; `offsets` [blocks, 2 C] are those of the blocks."""
+        frames, missing = x.shape[1], -x.shape[1] % self.multiple
         x = self.enter(x)
         if mask is not None:
             x = x * mask
+        if missing:
+            x = F.pad(x, (0, 0, 0, missing))
+            mask = mask if mask is None else F.pad(mask, (0, 0, 0, missing))
         for number, block in enumerate(self.blocks):
             x = block(x, mask, condition, None if offsets is None else offsets[number])
-        return self.leave(self.norm(x))
+            if missing:
+                x[:, frames:] = 0.0  # what convolutions see beyond the end
+        return self.leave(self.norm(x[:, :frames]))
 
 
 def lengths_to_mask(lengths: Tensor, total: int) -> Tensor:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from voiceswap.nn.blocks import ConvNeXtBlock
+from voiceswap.nn.blocks import ConvNeXt, ConvNeXtBlock
+
+_MULTIPLE = 32
+"""Frames. oneDNN prepares, and keeps, its products and convolutions anew for every length that it meets."""
 
 
 def multiplies_bfloat16() -> bool:
@@ -23,6 +26,8 @@ def halved(model: nn.Module) -> nn.Module:
     that input and all other layers stay float32. Training multiplies so as well (`training/products.py`).
     """
     for module in model.modules():
+        if isinstance(module, ConvNeXt):
+            module.multiple = _MULTIPLE
         if isinstance(module, ConvNeXtBlock):
             module.widen.to(torch.bfloat16)
             module.narrow.to(torch.bfloat16)
