@@ -105,7 +105,8 @@ class ConvNeXt(nn.Module):
             x = block(x, mask, condition, None if offsets is None else offsets[number])
             if missing:
                 x[:, frames:] = 0.0  # what convolutions see beyond the end
-        return self.leave(self.norm(x[:, :frames]))
+        y = self.leave(self.norm(x).to(self.leave.weight.dtype))
+        return y[:, :frames].to(x.dtype)
 
 
 def lengths_to_mask(lengths: Tensor, total: int) -> Tensor:

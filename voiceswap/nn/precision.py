@@ -20,15 +20,18 @@ def multiplies_bfloat16() -> bool:
 
 
 def halved(model: nn.Module) -> nn.Module:
-    """`model` itself, with the pointwise products of its ConvNeXt blocks in bfloat16, summed in float32.
+    """`model` itself, with the wide products of its ConvNeXt stacks in bfloat16, summed in float32.
 
-    For inference. They are most of the arithmetic, and what they add to a block's input is small beside it;
-    that input and all other layers stay float32. Training multiplies so as well (`training/products.py`).
+    For inference. Those are the pointwise products of the blocks, which add little to a block's input, and a
+    stack's last one where it has more outputs than twice its channels, as the Vocoder's. All other layers and
+    what goes from block to block stay float32. Training multiplies so as well (`training/products.py`).
     """
     for module in model.modules():
-        if isinstance(module, ConvNeXt):
-            module.multiple = _MULTIPLE
         if isinstance(module, ConvNeXtBlock):
             module.widen.to(torch.bfloat16)
             module.narrow.to(torch.bfloat16)
+        elif isinstance(module, ConvNeXt):
+            module.multiple = _MULTIPLE
+            if module.leave.out_features > 2 * module.leave.in_features:
+                module.leave.to(torch.bfloat16)
     return model
