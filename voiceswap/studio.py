@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from voiceswap import audio
 from voiceswap.acoustics import ACOUSTICS, Acoustics, f0_track, log_mel
 from voiceswap.bundle import WEIGHTS, Models
+from voiceswap.checks import check_conversion, check_reading
 from voiceswap.conversion import Source
 from voiceswap.enrollment import measure
-from voiceswap.errors import AudioError, ConsentError, OptionError, VoiceFileError
+from voiceswap.errors import AudioError, ConsentError, OptionError
 from voiceswap.files import digest
 from voiceswap.live import Live
 from voiceswap.memory import keep_freed
@@ -31,10 +32,6 @@ from voiceswap.speech import Speech
 from voiceswap.statement import verify
 from voiceswap.swapping import away, swapped
 from voiceswap.voice import Voice, fingerprint
-
-_SPEEDS = (0.5, 2.0)
-_PITCHES = (-24.0, 24.0)
-_LARGEST_SEED = 2**32 - 1
 
 
 def load(device: str = "auto", *, weights: str | Path | None = None) -> Studio:
@@ -177,25 +174,7 @@ class Studio:
         """`text` in pieces; `hurried` as `read_aloud` takes it."""
         from voiceswap.text import sentences
 
-        _check_range("speed", speed, _SPEEDS)
-        _check_range("pitch", pitch, _PITCHES)
-        if not isinstance(seed, Integral) or not 0 <= seed <= _LARGEST_SEED:
-            raise OptionError(
-                f"seed={seed!r}",
-                f"it is a whole number from 0 to {_LARGEST_SEED}",
-                "Choose one in that range",
-            )
-        self._check(voice, "speak")
-        if like is not None and speed != 1.0:
-            raise OptionError(
-                f"speed={speed!r} with like=…", "the recording sets the tempo", "Leave one of the two out"
-            )
-        if language not in self.languages:
-            raise OptionError(
-                f"language={language!r}",
-                f"these weights speak {', '.join(self.languages)}",
-                "Choose one of those, or train a synthesizer on recordings in it",
-            )
+        check_reading(voice, self._models, speed, pitch, seed, like is not None, language)
         said = edged(sentences(text, language))
         if like is not None:
             said = imitated(said, like, voice, float(pitch), self._models)
@@ -215,9 +194,7 @@ class Studio:
         self, recording: str | Path | audio.Source, voice: Voice, *, pitch: float = 0.0
     ) -> Iterator[Speech]:
         """As `convert`, in pieces of some seconds as they are made, in bounded memory for any length."""
-        _check_range("pitch", pitch, _PITCHES)
-        self._check(voice, "convert")
-        _check_adapter(voice, self._models.converter)
+        check_conversion(voice, self._models, pitch)
         source = Source.measure(recording)
         made = swapped(source, voice, self._models, float(pitch))
         return self._speech(made, "convert", voice, digest(recording))
@@ -239,10 +216,8 @@ class Studio:
         measured on the way, or beforehand on a recording, `source`. Errors as `convert`: AudioError for a
         block that is not [N], finite and in -1…1 (or signed integers) when it comes, the others at once.
         """
-        _check_range("pitch", pitch, _PITCHES)
-        self._check(voice, "convert")
         models = self._models
-        _check_adapter(voice, models.converter)
+        check_conversion(voice, models, pitch)
         live = Live(
             models.recognizer,
             models.converter,
@@ -264,17 +239,6 @@ class Studio:
         made = np.concatenate(list(render(self._models.vocoder, acoustics, seed=0)))[: len(samples)]
         return _join(list(self._speech([made], "resynthesize", None, digest(recording))))
 
-    def _check(self, voice: Voice, verb: str) -> None:
-        """Raises ConsentError, VoiceFileError or OptionError unless the voice may be used for `verb`."""
-        _check_voice(voice, verb, self._models.space)
-        known = (own.vector for own in self.voices.values() if voice.adapter is None)
-        if voice.builtin and not any(np.array_equal(voice.vector, vector) for vector in known):
-            raise ConsentError(
-                f"the voice {voice.name!r}, said to be built in",
-                "these weights have no such voice, so it may be a person's",
-                "Use studio.voices[NAME], or enroll the person with their consent",
-            )
-
     def _speech(
         self,
         pieces: Iterable[NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.float32]]],
@@ -294,32 +258,6 @@ class Studio:
         given = ((*piece,) if isinstance(piece, tuple) else (piece, None) for piece in pieces)
         for samples in mark(map(_finite, given), made_by.mark):
             yield Speech(samples, ACOUSTICS.sample_rate, made_by)
-
-
-def _check_voice(voice: Voice, verb: str, space: str) -> None:
-    if not isinstance(voice, Voice):
-        raise OptionError(
-            f"voice={voice!r:.80}", "it is a Voice", "Give studio.voices[NAME], or voiceswap.Voice.load(FILE)"
-        )
-    voice.check(verb, space=space)
-
-
-def _check_adapter(voice: Voice, converter: Any) -> None:
-    if voice.adapter is not None and voice.adapter.converter != converter.weights_hash:
-        raise VoiceFileError(
-            f"the voice {voice.name!r} with an adapter for the converter {voice.adapter.converter[:12]}",
-            f"these weights are {converter.weights_hash[:12]}",
-            "Adapt it again: voiceswap train converter --voice FILE --recordings DIR",
-        )
-
-
-def _check_range(name: str, value: float, allowed: tuple[float, float]) -> None:
-    if not isinstance(value, Real) or not allowed[0] <= value <= allowed[1]:
-        raise OptionError(
-            f"{name}={value!r}",
-            f"it is a number from {allowed[0]} to {allowed[1]}",
-            "Choose one in that range",
-        )
 
 
 def _finite(piece: tuple[NDArray[np.float32], Any]) -> tuple[NDArray[np.float32], Any]:
