@@ -35,6 +35,7 @@ from voiceswap.models.dynamics import as_loud, loudness_of, loudness_quantiles
 from voiceswap.models.phone_recognizer import CLASSES, SIZES, PhoneRecognizer, to_class
 from voiceswap.models.synthesizer import Synthesizer
 from voiceswap.models.timbre import OF_CONVERSIONS, ONCE, add_lacking, remembered, tables_of
+from voiceswap.models.vocoder import Vocoder
 from voiceswap.nn.discriminators import WaveDiscriminator, match_features
 from voiceswap.text.phonemes import parse
 from voiceswap.training import presets
@@ -180,6 +181,19 @@ def test_vocoder_learns(data, teachers, tmp_path):
     totals = [sum(row[name] for name in ("mel", "log", "linear")) for row in log(tmp_path)]
     assert totals[-1] < 0.97 * totals[0]
     assert metrics["mel"] < 2
+
+
+def test_vocoder_learns_with_every_number_of_corrections(data, teachers, tmp_path, monkeypatch):
+    asked, forward = [], Vocoder.forward
+
+    def spied(model, mel, f0, **options):
+        if model.training:
+            asked.append(options["corrections"])
+        return forward(model, mel, f0, **options)
+
+    monkeypatch.setattr(Vocoder, "forward", spied)
+    train("vocoder", data, teachers, tmp_path, loop={"steps": 8})
+    assert [asked.count(number) for number in range(6)] == [0, 2, 2, 2, 2, 0]
 
 
 class Killed(Exception):

@@ -54,6 +54,7 @@ class VocoderTask(Task):
         stream: Stream | None = None,
     ) -> None:
         self.model = model
+        self.most = model.config.corrections
         self.config = config
         self.critic = WaveDiscriminator() if config.adversarial_from is not None else None
         found = load_utterances(folders, self._fits)
@@ -105,7 +106,9 @@ class VocoderTask(Task):
 
     def losses(self, model: nn.Module, batch: Batch, step: int) -> tuple[dict[str, Tensor], Any]:
         """Mel L1, log-magnitude L1 and spectral convergence at three resolutions; then the critic's terms."""
-        made = model(batch["mel"], batch["f0"]).float()
+        # In turn one correction to all of them: mels that were predicted get fewer than copies.
+        corrections = step % self.most + 1 if self.most else 0
+        made = model(batch["mel"], batch["f0"], corrections=corrections).float()
         losses = spectral_losses(made, batch["wave"], batch["cutoff"])
         start = self.config.adversarial_from
         if self.critic is None or start is None or step < start:
