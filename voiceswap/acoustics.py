@@ -143,7 +143,7 @@ def mel_of_magnitude(magnitude: Tensor, config: AcousticsConfig = ACOUSTICS) -> 
 
 def log_mel(wave: Tensor, config: AcousticsConfig = ACOUSTICS) -> Tensor:
     """Natural-log mel magnitudes [B, M, T] of `wave` [B, N] in -1…1, T = N // hop + 1."""
-    return mel_of_magnitude(stft(wave, config.n_fft, config.hop).abs(), config)
+    return mel_of_magnitude(magnitude(stft(wave, config.n_fft, config.hop)), config)
 
 
 F0_METHOD = "boersma-1"
@@ -165,7 +165,7 @@ _SILENCE = 0.03  # peak, as a share of the recording's, below which a frame lean
 
 def _correlate(samples: np.ndarray, config: AcousticsConfig) -> tuple[np.ndarray, np.ndarray]:
     """Autocorrelation [T, lags] at every frame, that of the window divided out, and peaks [T], up to 1."""
-    from scipy.fft import irfft, next_fast_len, rfft
+    from scipy.fft import next_fast_len
     from scipy.signal import resample_poly
 
     low = resample_poly(samples, _RATE, config.sample_rate).astype(np.float32)
@@ -182,7 +182,9 @@ def _correlate(samples: np.ndarray, config: AcousticsConfig) -> tuple[np.ndarray
     size = next_fast_len(width + lags, real=True)
 
     def correlation(wave: np.ndarray) -> np.ndarray:
-        power = irfft(np.square(np.abs(rfft(wave, size))), size)[..., :lags]
+        spectrum = torch.fft.rfft(torch.from_numpy(wave), size)  # in a third of scipy's time
+        squared = spectrum.real.square() + spectrum.imag.square()
+        power = torch.fft.irfft(squared, size)[..., :lags].numpy()
         return np.asarray(power / (power[..., :1] + 1e-9))
 
     return correlation((view - view.mean(1, keepdims=True)) * window) / correlation(window), peaks
@@ -192,14 +194,17 @@ def _candidates(correlation: np.ndarray, config: AcousticsConfig) -> tuple[np.nd
     """The best peaks of each frame: their F0 [T, K] in Hz and strengths [T, K] (-1 where there is none)."""
     low = int(np.ceil(_RATE / config.f0_max))
     body = correlation[:, low - 1 :]
-    left, mid, right = body[:, :-2], body[:, 1:-1], body[:, 2:]
-    peak = (mid > left) & (mid >= right) & (mid > _UNVOICED / 2)
-    bend = left - 2 * mid + right
-    offset = np.where(peak, 0.5 * (left - right) / np.where(bend == 0, -1.0, bend), 0.0)
+    middle = body[:, 1:-1]
+    peak = (middle > body[:, :-2]) & (middle >= body[:, 2:]) & (middle > _UNVOICED / 2)
+    frame, lag = np.nonzero(peak)  # few: what follows is of them alone
+    left, mid, right = body[frame, lag], body[frame, lag + 1], body[frame, lag + 2]
+    offset = 0.5 * (left - right) / (left - 2 * mid + right)
     height = mid - 0.25 * (left - right) * offset
     height = np.where(height > 1, 1 / np.maximum(height, 1), height)  # a window's edge, not a better period
-    f0 = _RATE / (np.arange(mid.shape[1]) + low + offset)
-    strength = np.where(peak, height + _OCTAVE_COST * np.log2(f0 / _LOWEST), -1.0)
+    f0 = np.ones(peak.shape)
+    strength = np.full(peak.shape, -1.0)
+    f0[frame, lag] = _RATE / (lag + low + offset)
+    strength[frame, lag] = height + _OCTAVE_COST * np.log2(f0[frame, lag] / _LOWEST)
     best = np.argpartition(-strength, _CANDIDATES, axis=1)[:, :_CANDIDATES]
     return np.take_along_axis(f0, best, 1), np.take_along_axis(strength, best, 1)
 

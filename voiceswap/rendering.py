@@ -12,7 +12,7 @@ from voiceswap.acoustics import ACOUSTICS, Acoustics
 from voiceswap.models.vocoder import Vocoder, bridge, pulses
 
 _CONTEXT = 40  # frames that the vocoder and its transforms see to either side
-_BLOCK = 512  # frames rendered at once: 5.5 s
+_BLOCK = 1024  # frames rendered at once: 11 s; half as many took 8 % longer, for the context of more seams
 
 
 @torch.inference_mode()

@@ -139,6 +139,13 @@ class Vocoder(nn.Module):
         f0 = bridge(f0)
         pulse = pulses(f0) if pulse is None else pulse
         noise = torch.randn_like(pulse) if noise is None else noise
+        wave = inverse_stft(self.spectrum(mel, f0, noise, pulse), pulse.shape[1])
+        for _ in range(self.config.corrections if corrections is None else corrections):
+            wave = self._corrected(wave, mel)
+        return wave
+
+    def spectrum(self, mel: Tensor, f0: Tensor, noise: Tensor, pulse: Tensor) -> Tensor:
+        """Complex STFT [B, bins, T] before any correction; `f0` is `bridge`'s, the rest as in `forward`."""
         harmonic, white = stft(pulse), stft(noise * _NOISE_LEVEL)
         source = mel_of_magnitude(magnitude(harmonic))
         start_harmonic = (mel - source).clamp(-6, 12)
@@ -151,11 +158,7 @@ class Vocoder(nn.Module):
         breath = torch.exp((breath + self._in_bins(start_noise)).clamp(max=10.0))
         # `torch.polar` takes five times as long.
         turned = torch.complex(gain * torch.cos(phase), gain * torch.sin(phase))
-        spectrum = harmonic * turned + white * breath
-        wave = inverse_stft(spectrum, pulse.shape[1])
-        for _ in range(self.config.corrections if corrections is None else corrections):
-            wave = self._corrected(wave, mel)
-        return wave
+        return harmonic * turned + white * breath
 
     def _corrected(self, wave: Tensor, mel: Tensor) -> Tensor:
         spectrum = stft(wave)

@@ -57,7 +57,9 @@ class ConvNeXtBlock(nn.Module):
         some processors have no fast kernel (ten times slower where there is no AVX-512).
         """
         frames, width = x.shape[1], self.dilation
-        image = F.pad(x, (0, 0, 0, -frames % width)).unflatten(1, (-1, width)).permute(0, 3, 1, 2)
+        if frames % width:  # padding by nothing copies
+            x = F.pad(x, (0, 0, 0, -frames % width))
+        image = x.unflatten(1, (-1, width)).permute(0, 3, 1, 2)
         conv = self.depthwise
         y = F.conv2d(image, conv.weight.transpose(2, 3), conv.bias, 1, (self.padding, 0), 1, conv.groups)
         return y.permute(0, 2, 3, 1).flatten(1, 2)[:, :frames]

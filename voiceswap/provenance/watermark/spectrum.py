@@ -71,7 +71,7 @@ def _whitened(samples: Samples) -> tuple[NDArray[np.float32], NDArray[np.float32
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[:: marking.HOP]
     spectrum = torch.fft.rfft(torch.from_numpy((frames * _HANN).astype(np.float32, copy=False)))
     squared = spectrum.real.square() + spectrum.imag.square()
-    power = _banded(torch.log(squared + _SILENCE).numpy())
+    power = (torch.log(squared + _SILENCE) @ _bands()).numpy()
     white = _smooth(power, marking.CELL - 1, 0)
     white -= _smooth(white, 3 * marking.CELL, 0)
     white -= _smooth(white, 7, 1)
@@ -104,18 +104,20 @@ def _edges() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return middle - width / 2, middle + width / 2
 
 
-def _banded(power: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[T, bins] → [T, half bands], means."""
-    total = np.pad(np.cumsum(power, 1), ((0, 0), (1, 0)))
+@lru_cache(maxsize=1)
+def _bands() -> torch.Tensor:
+    """[bins, half bands]: spectra times this are the means in half bands."""
+    bins = WINDOW // 2 + 1
+    total = np.pad(np.cumsum(np.eye(bins), 1), ((0, 0), (1, 0)))
 
     def upto(place: NDArray[np.float64]) -> Any:
-        place = np.minimum(place, power.shape[1] - 1e-3)
+        place = np.minimum(place, bins - 1e-3)
         low = place.astype(int)
-        share = (place - low).astype(np.float32)
+        share = place - low
         return total[:, low] * (1 - share) + total[:, low + 1] * share
 
     low, high = _edges()
-    return ((upto(high) - upto(low)) / (high - low)).astype(np.float32)
+    return torch.from_numpy(((upto(high) - upto(low)) / (high - low)).astype(np.float32))
 
 
 def _smooth(values: NDArray[np.float32], count: int, axis: int) -> NDArray[np.float32]:
