@@ -1,14 +1,14 @@
-"""Narrow the blocks of a vocoder or of a synthesizer's decoder, and teach what is left to do as it did.
+"""Narrow the blocks of a vocoder, and teach what is left to do as it did.
 
-    python benchmarks/narrow.py KIND FEATURES OUT [--weights FILE] [--expansion 1] [--minutes 20]
-        [--rate 1e-3] [--seed 0]
+    python benchmarks/narrow.py FEATURES OUT [--weights FILE] [--expansion 2] [--minutes 19] [--rate 7e-4]
+        [--seed 0]
 
 Of each block's hidden units one after another goes whose loss the others can best make up for, and the
 outputs' weights of those that stay are moved to do so (the optimal brain surgeon of Hassibi & Stork, 1993,
-on the products of the units over examples). Then the narrow model learns from the wide one (distillation;
-Hinton et al., 2015). A vocoder: spectra, before corrections, of recordings of FEATURES that were trained on,
-half of the mels smoothed or sharpened as models' mels are; the distance is a share of the level that the mel
-asks for. A synthesizer: mels of the texts of FEATURES in built-in voices and in those of its people.
+on the products of the units over recordings). Then the narrow vocoder learns from the wide one
+(distillation; Hinton et al., 2015): its spectra, before corrections, of recordings of FEATURES that were
+trained on, half of the mels smoothed or sharpened as models' mels are. Prints the distance as a share of the
+level that the mel asks for.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -29,54 +28,34 @@ from torch import Tensor, nn
 
 from voiceswap import checkpoint
 from voiceswap.acoustics import ACOUSTICS
-from voiceswap.bundle import WEIGHTS, Models
-from voiceswap.data.batches import Utterance, load_utterances
-from voiceswap.models.synthesizer import Synthesizer, SynthesizerConfig
-from voiceswap.models.vocoder import Vocoder, VocoderConfig, bridge, pulses
-from voiceswap.nn.blocks import ConvNeXt, ConvNeXtBlock
+from voiceswap.bundle import WEIGHTS
+from voiceswap.data.batches import load_utterances
+from voiceswap.models.vocoder import Vocoder, bridge, pulses
+from voiceswap.nn.blocks import ConvNeXtBlock
 
 BATCH, FRAMES = 16, 96
 EVERY = 100
-EXAMPLES, TEXTS = 120, 1500
+EXAMPLES = 120
 
 
-class Lesson(Protocol):
-    """What a model is taught by, for `narrowed` and `distill`."""
+class Recordings:
+    """What the vocoder learns from: mels and F0 of recordings with sound up to 12 kHz."""
 
-    def stack(self, model: Any) -> ConvNeXt:
-        """The blocks that become narrow."""
-
-    def resized(self, config: Any, expansion: int) -> Any:
-        """The configuration with narrow blocks."""
-
-    def run(self, model: Any) -> None:
-        """Put examples through the blocks."""
-
-    def loss(self, narrow: Any, wide: Any, rng: np.random.Generator) -> Tensor:
-        """How far apart the two are on a batch."""
-
-
-class OfVocoder:
-    """Spectra of mels of recordings."""
-
-    def __init__(self, utterances: list[Utterance]) -> None:
-        self.utterances = [u for u in utterances if u.item.frames >= FRAMES and u.item.band == "full"]
+    def __init__(self, features: Path, rng: np.random.Generator) -> None:
+        found = load_utterances([features], lambda i: i.split == "train" and i.band == "full")
+        self.utterances = [found[i] for i in rng.permutation(len(found)) if found[i].item.frames >= FRAMES]
         hertz = torch.fft.rfftfreq(ACOUSTICS.n_fft, 1 / ACOUSTICS.sample_rate)
         weight = 1 / (700 + hertz)  # bins count by how many of them a mel has
         self.weight = (weight / weight.mean())[:, None]
 
-    def stack(self, model: Vocoder) -> ConvNeXt:
-        return model.filter
-
-    def resized(self, config: VocoderConfig, expansion: int) -> VocoderConfig:
-        return replace(config, expansion=expansion)
-
     def run(self, model: Vocoder) -> None:
+        """Put `EXAMPLES` of them through the model."""
         for utterance in self.utterances[:EXAMPLES]:
             mel = torch.from_numpy(utterance.mel()).T[None]
             model(mel, torch.from_numpy(utterance.f0())[None], corrections=0)
 
     def loss(self, narrow: Vocoder, wide: Vocoder, rng: np.random.Generator) -> Tensor:
+        """How far apart the two models' spectra of a batch are."""
         mel, f0 = self.crops(rng)
         pulse = pulses(f0)
         noise = torch.from_numpy(rng.standard_normal(pulse.shape, np.float32))
@@ -98,61 +77,6 @@ class OfVocoder:
         share = torch.from_numpy(rng.uniform(-0.5, 1.0, (BATCH, 1, 1)).astype(np.float32))
         chosen = torch.from_numpy(rng.random((BATCH, 1, 1)) < 0.5)
         return torch.where(chosen, mel + share * (blurred - mel), mel), torch.stack(pitches)
-
-
-class OfSynthesizer:
-    """Mels of what the decoder is given when texts are read, timing and melody predicted."""
-
-    def __init__(self, model: Synthesizer, utterances: list[Utterance], rng: np.random.Generator) -> None:
-        bundle = Models(WEIGHTS, torch.device("cpu"))
-        voices = list(bundle.voices.values())
-        self.given: list[tuple[Tensor, ...]] = []
-        watching = model.decoder.register_forward_pre_hook(lambda _, given: self._remember(given))
-        for number, utterance in enumerate([u for u in utterances if u.item.phonemes][:TEXTS]):
-            item, f0 = utterance.item, utterance.f0()
-            voice = voices[number % len(voices)]
-            with torch.inference_mode():
-                speaker = bundle.encoder(torch.from_numpy(utterance.mel()).T[None])[0]
-            pitch = np.log(f0[f0 > 0]) if (f0 > 0).any() else np.log([voice.f0_median])
-            own = bool(rng.random() < 0.5)
-            model.synthesize(
-                torch.tensor(item.phonemes),
-                torch.tensor(item.stress),
-                speaker=torch.from_numpy(np.array(voice.vector)) if own else speaker,
-                f0_median=voice.f0_median if own else float(np.exp(np.median(pitch))),
-                f0_spread=voice.f0_spread if own else float(pitch.std()),
-                rate=float(rng.uniform(10, 16)),
-                quality=float(rng.uniform(0.2, 1.2)),
-                language=item.language,
-                sharpness=None,
-            )
-        watching.remove()
-
-    def _remember(self, given: tuple[Any, ...]) -> None:
-        if given[0].shape[1] >= FRAMES:
-            self.given.append(tuple(part.half() for part in given[:3]))
-
-    def stack(self, model: Synthesizer) -> ConvNeXt:
-        return model.decoder.stack
-
-    def resized(self, config: SynthesizerConfig, expansion: int) -> SynthesizerConfig:
-        return replace(config, decoder_expansion=expansion)
-
-    def run(self, model: Synthesizer) -> None:
-        for given in self.given[:EXAMPLES]:
-            model.decode(*(part.float() for part in given))
-
-    def loss(self, narrow: Synthesizer, wide: Synthesizer, rng: np.random.Generator) -> Tensor:
-        parts: list[tuple[Tensor, ...]] = []
-        for number in rng.integers(0, len(self.given), BATCH):
-            hidden, f0, condition = (part.clone().float() for part in self.given[number])
-            start = int(rng.integers(0, hidden.shape[1] - FRAMES + 1))
-            crop = slice(start, start + FRAMES)
-            parts.append((hidden[:, crop], f0[:, crop], condition))
-        batch = [torch.cat(column) for column in zip(*parts, strict=True)]
-        with torch.no_grad():
-            asked = wide.decode(*batch)
-        return (narrow.decode(*batch) - asked).abs().mean()
 
 
 def surgery(gram: Tensor, weights: Tensor, keep: int) -> tuple[Tensor, Tensor]:
@@ -199,11 +123,11 @@ def products(block: ConvNeXtBlock, run: Callable[[], None]) -> Tensor:
     return total / frames
 
 
-def narrowed(model: Any, expansion: int, lesson: Lesson) -> Any:
-    """A model whose blocks have `expansion` times the channels for hidden units; `model` is spoilt."""
-    for block in lesson.stack(model).blocks:
+def narrowed(model: Vocoder, expansion: int, recordings: Recordings) -> Vocoder:
+    """A vocoder whose blocks have `expansion` times the channels for hidden units; `model` is spoilt."""
+    for block in model.filter.blocks:
         assert isinstance(block, ConvNeXtBlock)
-        matrix, narrow = products(block, lambda: lesson.run(model)), block.narrow
+        matrix, narrow = products(block, lambda: recordings.run(model)), block.narrow
         weights = torch.cat([narrow.weight, narrow.bias[:, None]], 1).detach().double()
         staying, moved = surgery(matrix, weights, narrow.out_features * expansion)
         lost, asked = ((w @ matrix * w).sum() for w in (moved - weights, weights))
@@ -213,20 +137,20 @@ def narrowed(model: Any, expansion: int, lesson: Lesson) -> Any:
         block.widen.weight = nn.Parameter(block.widen.weight.detach()[staying])
         block.widen.bias = nn.Parameter(block.widen.bias.detach()[staying])
         narrow.in_features = block.widen.out_features = len(staying)
-    made = type(model)(lesson.resized(model.config, expansion))
+    made = Vocoder(replace(model.config, expansion=expansion))
     made.load_state_dict(model.state_dict())
     return made.eval()
 
 
-def distill(narrow: nn.Module, wide: nn.Module, lesson: Lesson, args: argparse.Namespace) -> int:
+def distill(narrow: Vocoder, wide: Vocoder, recordings: Recordings, args: argparse.Namespace) -> int:
     """Teach `narrow` what `wide` does for `args.minutes`; returns the steps that it took."""
     rng = np.random.default_rng(args.seed)
-    optimizer = torch.optim.AdamW(lesson.stack(narrow).parameters(), args.rate, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(narrow.parameters(), args.rate, betas=(0.9, 0.99))
     begin, step, shown = time.monotonic(), 0, 0.0
     while (done := (time.monotonic() - begin) / (60 * args.minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = args.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * done))
-        loss = lesson.loss(narrow, wide, rng)
+        loss = recordings.loss(narrow, wide, rng)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(narrow.parameters(), 1.0)
@@ -242,25 +166,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("kind", choices=("vocoder", "synthesizer"))
     parser.add_argument("features", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--expansion", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS / "vocoder.safetensors")
+    parser.add_argument("--expansion", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=19.0)
+    parser.add_argument("--rate", type=float, default=7e-4)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    source = args.weights or WEIGHTS / f"{args.kind}.safetensors"
-    wide = checkpoint.load(source, args.kind)
-    rng = np.random.default_rng(args.seed)
-    found = load_utterances([args.features], lambda item: item.split == "train")
-    found = [found[i] for i in rng.permutation(len(found))]
-    lesson = OfVocoder(found) if args.kind == "vocoder" else OfSynthesizer(wide, found, rng)
-    model = narrowed(copy.deepcopy(wide), args.expansion, lesson)
-    steps = distill(model, wide, lesson, args) if args.minutes else 0
+    wide = checkpoint.load(args.weights, "vocoder")
+    recordings = Recordings(args.features, np.random.default_rng(args.seed))
+    model = narrowed(copy.deepcopy(wide), args.expansion, recordings)
+    steps = distill(model, wide, recordings, args) if args.minutes else 0
     training = {
-        "before": json.loads(checkpoint.read_header(source)["training"]),
+        "before": json.loads(checkpoint.read_header(args.weights)["training"]),
         "data": [args.features.name],
         "hours": round(args.minutes / 60, 3),
         "narrowed_from": wide.weights_hash,

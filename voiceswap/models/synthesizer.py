@@ -40,8 +40,6 @@ class SynthesizerConfig:
     pitch_blocks: int = 2
     decoder_blocks: int = 6
     expansion: int = 3
-    decoder_expansion: int | None = None
-    """Of the decoder's blocks, if not as the text's."""
     condition: int = 128
     speaker: int = 192
     languages: tuple[str, ...] = ("en",)
@@ -108,7 +106,7 @@ class Synthesizer(nn.Module):
             c.channels,
             channels=c.channels,
             blocks=c.decoder_blocks,
-            expansion=c.decoder_expansion or c.expansion,
+            expansion=c.expansion,
             condition=c.condition,
         )
 
